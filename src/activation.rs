@@ -1,0 +1,154 @@
+//! The table of activations: their names and parameters.
+//!
+//! A fourth activation starts here; `CONTRIBUTING.md` lists the other places.
+
+use candle_core::{bail, Error, Result};
+use std::fmt;
+use std::str::FromStr;
+
+/// Mish, `x · tanh(softplus(x))` ([Misra 2019](https://arxiv.org/abs/1908.08681)).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Mish;
+
+/// `tanh(softplus(x))`, the gate of [`Mish`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TanhSoftplus;
+
+/// Softplus with PyTorch's parameters: `βx > threshold ? x : log(1 + exp(βx)) / β`.
+///
+/// [`Softplus::default`] has β = 1 and no threshold, because the form used here is accurate without one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Softplus {
+    beta: f64,
+    threshold: f64,
+}
+
+impl Default for Softplus {
+    fn default() -> Self {
+        Self {
+            beta: 1.0,
+            threshold: f64::INFINITY,
+        }
+    }
+}
+
+impl Softplus {
+    /// Softplus with the given β and threshold, as in `torch.nn.functional.softplus`.
+    ///
+    /// # Errors
+    /// If `beta` is zero, infinite or NaN, or `threshold` is NaN.
+    pub fn new(beta: f64, threshold: f64) -> Result<Self> {
+        if !beta.is_finite() || beta == 0.0 {
+            bail!("softplus: beta must be finite and non-zero, got {beta}")
+        }
+        if threshold.is_nan() {
+            bail!("softplus: threshold must not be NaN")
+        }
+        Ok(Self { beta, threshold })
+    }
+
+    /// The factor on the input.
+    pub fn beta(&self) -> f64 {
+        self.beta
+    }
+
+    /// The value of `βx` above which the function is the identity.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// Whether this is log(1 + exp(x)) for every x.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An activation by name, as a model's `config.json` has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// See [`Mish`].
+    Mish,
+    /// See [`Softplus`].
+    Softplus(Softplus),
+    /// See [`TanhSoftplus`].
+    TanhSoftplus,
+}
+
+impl Activation {
+    /// Every activation of this crate, with default parameters.
+    pub const ALL: [Self; 3] = [
+        Self::Mish,
+        Self::Softplus(Softplus {
+            beta: 1.0,
+            threshold: f64::INFINITY,
+        }),
+        Self::TanhSoftplus,
+    ];
+
+    /// The name, as in configuration files: `mish`, `softplus` or `tanh_softplus`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mish => "mish",
+            Self::Softplus(_) => "softplus",
+            Self::TanhSoftplus => "tanh_softplus",
+        }
+    }
+
+    /// The name of the derivative of this order as an op, for error messages and graphs.
+    pub(crate) fn derivative_name(&self, order: u8) -> &'static str {
+        match (self, order) {
+            (_, 0) => self.name(),
+            (Self::Mish, 1) => "mish_backward",
+            (Self::Mish, _) => "mish_double_backward",
+            (Self::Softplus(_), 1) => "softplus_backward",
+            (Self::Softplus(_), _) => "softplus_double_backward",
+            (Self::TanhSoftplus, 1) => "tanh_softplus_backward",
+            (Self::TanhSoftplus, _) => "tanh_softplus_double_backward",
+        }
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Activation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|a| a.name() == name) {
+            Some(activation) => Ok(activation),
+            None => {
+                let known: Vec<_> = Self::ALL.iter().map(Self::name).collect();
+                bail!("unknown activation {name:?}, expected one of {known:?}")
+            }
+        }
+    }
+}
+
+impl From<Mish> for Activation {
+    fn from(_: Mish) -> Self {
+        Self::Mish
+    }
+}
+
+impl From<Softplus> for Activation {
+    fn from(softplus: Softplus) -> Self {
+        Self::Softplus(softplus)
+    }
+}
+
+impl From<TanhSoftplus> for Activation {
+    fn from(_: TanhSoftplus) -> Self {
+        Self::TanhSoftplus
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Activation {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        todo!()
+    }
+}

@@ -1,0 +1,48 @@
+//! Which instructions to use: the one place where it is decided.
+
+use std::sync::OnceLock;
+
+/// An instruction set that the CPU backend has a path for.
+#[derive(Clone, Copy, Debug)]
+pub struct Isa(pub(super) pulp::Arch);
+
+impl Isa {
+    /// The best that this processor has, or what `CANDLE_MISH_ISA` names, if the processor has it:
+    /// `baseline`, `avx2` or `avx512`. Read once.
+    pub fn get() -> Self {
+        static ISA: OnceLock<Isa> = OnceLock::new();
+        *ISA.get_or_init(|| {
+            let wanted = std::env::var("CANDLE_MISH_ISA").unwrap_or_default();
+            Self::by_name(&wanted).unwrap_or(Self(pulp::Arch::new()))
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "baseline" => Some(Self(pulp::Arch::Scalar)),
+            "avx2" => pulp::x86::V3::try_new().map(|v3| Self(pulp::Arch::V3(v3))),
+            "avx512" => pulp::x86::V4::try_new().map(|v4| Self(pulp::Arch::V4(v4))),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn by_name(name: &str) -> Option<Self> {
+        (name == "baseline").then_some(Self(pulp::Arch::Scalar))
+    }
+
+    /// The name, as `CANDLE_MISH_ISA` takes it where there is a choice.
+    pub fn name(&self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V4(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V3(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            pulp::Arch::Neon(_) => "neon",
+            #[allow(unreachable_patterns)]
+            _ => "baseline",
+        }
+    }
+}

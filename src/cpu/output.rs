@@ -1,0 +1,59 @@
+//! Output memory: allocated uninitialised, backed by huge pages where large, filled by several threads.
+
+use super::{PARALLEL_MIN, UNIT};
+use candle_core::utils::barrier_pool;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
+///
+/// Which thread gets which range has no influence on the values: `fill` sees positions only.
+pub(super) fn collect<T: Copy + Send>(len: usize, fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync) -> Vec<T> {
+    let mut out = Vec::with_capacity(len);
+    advise_huge_pages(out.spare_capacity_mut());
+    let whole = &mut out.spare_capacity_mut()[..len];
+    if len < PARALLEL_MIN {
+        fill(0..len, whole);
+    } else {
+        let base = SendPtr(whole.as_mut_ptr());
+        barrier_pool().execute_chunked(len.div_ceil(UNIT), |units| {
+            let range = units.start * UNIT..len.min(units.end * UNIT);
+            // SAFETY: `range` lies within the allocation, and no two calls get overlapping units.
+            let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
+            fill(range, part);
+        });
+    }
+    // SAFETY: `fill` has written all of 0..len.
+    unsafe { out.set_len(len) };
+    out
+}
+
+struct SendPtr<T>(*mut T);
+
+impl<T> SendPtr<T> {
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+// SAFETY: the pointer is only used to make disjoint slices of an allocation that outlives the threads' work.
+unsafe impl<T: Send> Sync for SendPtr<T> {}
+
+/// Asks for 2 MiB pages: a fresh 64 MiB output otherwise takes 16,384 page faults, which cost more than the
+/// arithmetic.
+#[cfg(target_os = "linux")]
+fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
+    const MIN_BYTES: usize = 8 << 20;
+    const PAGE: usize = 4096;
+    let bytes = std::mem::size_of_val(memory);
+    if bytes < MIN_BYTES {
+        return;
+    }
+    let start = (memory.as_mut_ptr() as usize).next_multiple_of(PAGE);
+    let end = (memory.as_mut_ptr() as usize + bytes) / PAGE * PAGE;
+    // SAFETY: the range is page-aligned and inside an allocation that we own; the advice does not change contents.
+    unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}

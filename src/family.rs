@@ -1,0 +1,117 @@
+//! From an activation and an order to the formula as a type, so that each compiles into loops of its own.
+
+use crate::activation::Softplus;
+use crate::formula::{self, quick};
+use crate::real::Real;
+
+/// f⁽ᵏ⁾ of one activation.
+pub(crate) trait Family: Copy + Send + Sync {
+    /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.
+    const SINGLE: bool;
+    /// Whether there is a [`Family::quick`]; otherwise 16-bit tensors are evaluated in f64.
+    const QUICK: bool;
+
+    fn eval<R: Real>(self, x: R) -> R;
+
+    fn quick<R: Real>(self, x: R) -> quick::Quick<R> {
+        let value = self.eval(x);
+        quick::Quick {
+            value,
+            magnitude: value.abs(),
+        }
+    }
+}
+
+macro_rules! family {
+    ($name:ident, $function:ident, quick) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name;
+
+        impl Family for $name {
+            const SINGLE: bool = true;
+            const QUICK: bool = true;
+
+            #[inline(always)]
+            fn eval<R: Real>(self, x: R) -> R {
+                formula::$function(x)
+            }
+
+            #[inline(always)]
+            fn quick<R: Real>(self, x: R) -> quick::Quick<R> {
+                quick::$function(x)
+            }
+        }
+    };
+    ($name:ident, $function:ident) => {
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name;
+
+        impl Family for $name {
+            const SINGLE: bool = false;
+            const QUICK: bool = false;
+
+            #[inline(always)]
+            fn eval<R: Real>(self, x: R) -> R {
+                formula::$function(x)
+            }
+        }
+    };
+}
+
+family!(MishD0, mish, quick);
+family!(MishD1, mish_d1, quick);
+family!(MishD2, mish_d2);
+family!(SoftplusD0, softplus, quick);
+family!(SoftplusD1, softplus_d1, quick);
+family!(SoftplusD2, softplus_d2);
+family!(TanhSoftplusD0, tanh_softplus, quick);
+family!(TanhSoftplusD1, tanh_softplus_d1, quick);
+family!(TanhSoftplusD2, tanh_softplus_d2);
+
+/// Softplus with β or a threshold.
+#[derive(Clone, Copy)]
+pub(crate) struct Parametric<const ORDER: u8> {
+    pub(crate) softplus: Softplus,
+    /// Whether the tensor is f32 or narrower, as the threshold is then tested in f32.
+    pub(crate) single: bool,
+}
+
+impl<const ORDER: u8> Family for Parametric<ORDER> {
+    const SINGLE: bool = false;
+    const QUICK: bool = false;
+
+    #[inline(always)]
+    fn eval<R: Real>(self, x: R) -> R {
+        formula::softplus_parametric(x, ORDER, &self.softplus, self.single)
+    }
+}
+
+/// Evaluates `$body` with `$f` bound to the [`Family`] of an activation and an order of 0, 1 or 2.
+macro_rules! with_family {
+    ($activation:expr, $order:expr, $dtype:expr, $f:ident => $body:expr) => {{
+        use $crate::activation::Activation;
+        use $crate::family::*;
+        macro_rules! case {
+            ($family:expr) => {{
+                let $f = $family;
+                $body
+            }};
+        }
+        let single = $dtype != candle_core::DType::F64;
+        match ($activation, $order) {
+            (Activation::Mish, 0) => case!(MishD0),
+            (Activation::Mish, 1) => case!(MishD1),
+            (Activation::Mish, _) => case!(MishD2),
+            (Activation::TanhSoftplus, 0) => case!(TanhSoftplusD0),
+            (Activation::TanhSoftplus, 1) => case!(TanhSoftplusD1),
+            (Activation::TanhSoftplus, _) => case!(TanhSoftplusD2),
+            (Activation::Softplus(s), 0) if s.is_plain() => case!(SoftplusD0),
+            (Activation::Softplus(s), 1) if s.is_plain() => case!(SoftplusD1),
+            (Activation::Softplus(s), 2) if s.is_plain() => case!(SoftplusD2),
+            (Activation::Softplus(softplus), 0) => case!(Parametric::<0> { softplus, single }),
+            (Activation::Softplus(softplus), 1) => case!(Parametric::<1> { softplus, single }),
+            (Activation::Softplus(softplus), _) => case!(Parametric::<2> { softplus, single }),
+        }
+    }};
+}
+pub(crate) use with_family;

@@ -1,0 +1,98 @@
+//! The ops as candle sees them: `CustomOp1`, `CustomOp2`, `Module`, validation and the wiring of backward.
+
+use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
+use crate::cpu;
+use candle_core::{
+    bail, CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, MetalStorage, Module, Result, Shape, Tensor,
+};
+
+/// The highest derivative that is computed; one more is `BackwardNotSupported`.
+pub(crate) const MAX_ORDER: u8 = 2;
+
+/// The op (x, g) ↦ g·f⁽ᵏ⁾(x): what backward is made of.
+///
+/// Its own backward is the same op: ∂/∂g is the derivative of order k applied to (x, G), and ∂/∂x the one
+/// of order k+1 applied to (x, g·G).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Derivative {
+    activation: Activation,
+    order: u8,
+}
+
+impl Derivative {
+    /// The derivative of `order` 1 or 2 of an activation.
+    ///
+    /// # Errors
+    /// If `order` is neither 1 nor 2.
+    pub fn new(activation: impl Into<Activation>, order: usize) -> Result<Self> {
+        let activation = activation.into();
+        if order == 0 || order > MAX_ORDER as usize {
+            bail!("{activation}: derivative of order {order} was asked for, expected 1 or 2")
+        }
+        Ok(Self {
+            activation,
+            order: order as u8,
+        })
+    }
+}
+
+impl CustomOp2 for Derivative {
+    fn name(&self) -> &'static str {
+        self.activation.derivative_name(self.order)
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let out = cpu::derivative(self.activation, self.order, x, lx, g, lg)?;
+        Ok((out, lx.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, g: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let wrt_g = x.apply_op2(grad, *self)?;
+        if self.order == MAX_ORDER {
+            return Err(candle_core::Error::BackwardNotSupported { op: self.name() });
+        }
+        let next = Self { order: self.order + 1, ..*self };
+        let wrt_x = x.apply_op2(&(g * grad)?, next)?;
+        Ok((Some(wrt_x), Some(wrt_g)))
+    }
+}
+
+macro_rules! activation_op {
+    ($ty:ty) => {
+        impl CustomOp1 for $ty {
+            fn name(&self) -> &'static str {
+                Activation::from(*self).name()
+            }
+
+            fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+                let out = cpu::forward((*self).into(), x, layout)?;
+                Ok((out, layout.shape().clone()))
+            }
+
+            fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+                let op = Derivative { activation: (*self).into(), order: 1 };
+                Ok(Some(x.apply_op2(grad, op)?))
+            }
+        }
+
+        impl Module for $ty {
+            fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+                xs.apply_op1(*self)
+            }
+        }
+    };
+}
+
+activation_op!(Mish);
+activation_op!(Softplus);
+activation_op!(TanhSoftplus);
+
+impl Module for Activation {
+    fn forward(&self, xs: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Mish => Mish.forward(xs),
+            Self::Softplus(softplus) => softplus.forward(xs),
+            Self::TanhSoftplus => TanhSoftplus.forward(xs),
+        }
+    }
+}

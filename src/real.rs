@@ -1,0 +1,280 @@
+//! The arithmetic that the formulas are written in: f32 and f64, one at a time, with or without a hardware FMA,
+//! and the wider types of the vector backends.
+
+use core::ops::{Add, Div, Mul, Neg, Sub};
+
+/// A floating-point value, or several side by side, with the constants of its precision.
+///
+/// The polynomials are Chebyshev fits; `docs/derivation.py` prints them with their errors.
+pub(crate) trait Real:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Neg<Output = Self>
+{
+    /// log₂ e.
+    const LOG2E: f64;
+    /// ln 2 in two parts; products of the first with every exponent in use are exact.
+    const LN2: [f64; 2];
+    /// Adding it rounds to an integer k and leaves k + bias + `SCALE` in the low bits.
+    const MAGIC: f64;
+    /// 2^-SCALE: values that may underflow are carried times 2^SCALE.
+    const UNSCALE: f64;
+    /// Below it every activation has underflowed, and exp with `SCALE` has not.
+    const LOWEST: f64;
+    /// From here on 1 − tanh(softplus x) is below half an ulp of 1.
+    const SATURATED: f64;
+    /// (eʳ − 1 − r)/r² on |r| ≤ ln2/2.
+    const EXP: &'static [f64];
+    /// (t − log1p t)/t² on 0 ≤ t ≤ 1 in powers of t − ½: in powers of t the terms alternate and cancel.
+    const LOG1P: &'static [f64];
+
+    /// A constant.
+    fn lit(x: f64) -> Self;
+    /// self·b + c, rounded once: residuals rely on it.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// self·b + c where a second rounding does no harm.
+    fn mla(self, b: Self, c: Self) -> Self {
+        self.fma(b, c)
+    }
+    /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual.
+    fn recip(self) -> Self {
+        Self::lit(1.0) / self
+    }
+    /// 1/self to all bits but the last.
+    fn recip_full(self) -> Self {
+        self.recip()
+    }
+    /// Rounded to f32.
+    fn to_single(self) -> Self;
+    /// 2^(k + SCALE) from `MAGIC` + k.
+    fn exp2_of_magic(self) -> Self;
+    fn abs(self) -> Self;
+    /// `a > b ? t : e`; a NaN in a or b chooses e.
+    fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self;
+
+    /// The larger of self and `low`, NaN if self is.
+    fn at_least(self, low: f64) -> Self {
+        let low = Self::lit(low);
+        Self::if_gt(low, self, low, self)
+    }
+    /// The smaller of self and `high`, NaN if self is.
+    fn at_most(self, high: f64) -> Self {
+        let high = Self::lit(high);
+        Self::if_gt(self, high, high, self)
+    }
+}
+
+/// Constants of f32 arithmetic, shared with the vector types of the same precision.
+pub(crate) mod single {
+    pub(crate) const LN2: [f64; 2] = [0.693359375, -2.12194440e-4];
+    pub(crate) const MAGIC: f64 = 12582912.0 + 127.0 + 64.0;
+    pub(crate) const UNSCALE: f64 = 1.0 / 18446744073709551616.0;
+    pub(crate) const LOWEST: f64 = -125.0;
+    pub(crate) const SATURATED: f64 = 12.0;
+    /// Relative error of eʳ 7.8e-9.
+    pub(crate) const EXP: &[f64] = &[
+        0.5,
+        0.16666576845993976311,
+        0.041666554437685938899,
+        0.0083632029715758549465,
+        0.0013926213466332443037,
+    ];
+    /// Error 4.7e-9.
+    pub(crate) const LOG1P: &[f64] = &[
+        0.37813957086093077825,
+        -0.179224938977902855749,
+        0.0932297089182215546125,
+        -0.0510830385284516525583,
+        0.0289640081869394687616,
+        -0.0168016515095518609179,
+        0.00968185867193106265701,
+        -0.00578768343998500650259,
+        0.00457687801483363465308,
+        -0.00280164199280334991688,
+    ];
+}
+
+/// Constants of f64 arithmetic.
+pub(crate) mod double {
+    pub(crate) const LN2: [f64; 2] = [6.93147180369123816490e-01, 1.90821492927058770002e-10];
+    pub(crate) const MAGIC: f64 = 6755399441055744.0 + 1023.0 + 128.0;
+    pub(crate) const UNSCALE: f64 = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
+    pub(crate) const LOWEST: f64 = -780.0;
+    pub(crate) const SATURATED: f64 = 22.0;
+    /// Relative error of eʳ 1.3e-17.
+    pub(crate) const EXP: &[f64] = &[
+        0.5,
+        0.16666666666666667456,
+        0.041666666666623991516,
+        0.0083333333333300513464,
+        0.0013888888917281793308,
+        0.00019841269863105968748,
+        0.000024801521190217727651,
+        2.7557268378684192873e-6,
+        2.7620138719733995569e-7,
+        2.5100424157005066788e-8,
+    ];
+    /// Error 9.8e-18.
+    pub(crate) const LOG1P: &[f64] = &[
+        0.378139567567342472088,
+        -0.17922493693603627464,
+        0.0932303663636650408878,
+        -0.0510834461056585198516,
+        0.0289431831652281894353,
+        -0.0167887424700076179539,
+        0.00990990070901868872742,
+        -0.00592901234789971384502,
+        0.00358566675681426994058,
+        -0.00218763196321537011117,
+        0.00134449371575572100166,
+        -0.000831523408149073258062,
+        0.00051695759936257307159,
+        -0.000322216110299234201114,
+        0.000202048802683137088378,
+        -0.000130560543790504916575,
+        0.0000824550194446244055273,
+        -0.0000413824966137594518869,
+        0.0000262088260562658162594,
+        -0.0000359074023578166659974,
+        0.0000229388568184714377688,
+    ];
+}
+
+macro_rules! constants {
+    ($precision:ident) => {
+        const LOG2E: f64 = core::f64::consts::LOG2_E;
+        const LN2: [f64; 2] = $crate::real::$precision::LN2;
+        const MAGIC: f64 = $crate::real::$precision::MAGIC;
+        const UNSCALE: f64 = $crate::real::$precision::UNSCALE;
+        const LOWEST: f64 = $crate::real::$precision::LOWEST;
+        const SATURATED: f64 = $crate::real::$precision::SATURATED;
+        const EXP: &'static [f64] = $crate::real::$precision::EXP;
+        const LOG1P: &'static [f64] = $crate::real::$precision::LOG1P;
+    };
+}
+pub(crate) use constants;
+
+macro_rules! fused {
+    ($t:ident, $precision:ident, $mantissa:expr) => {
+        impl Real for $t {
+            constants!($precision);
+            #[inline(always)]
+            fn lit(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn fma(self, b: Self, c: Self) -> Self {
+                self.mul_add(b, c)
+            }
+            #[inline(always)]
+            fn to_single(self) -> Self {
+                self as f32 as $t
+            }
+            #[inline(always)]
+            fn exp2_of_magic(self) -> Self {
+                $t::from_bits(self.to_bits() << $mantissa)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $t::abs(self)
+            }
+            #[inline(always)]
+            fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self {
+                if a > b {
+                    t
+                } else {
+                    e
+                }
+            }
+        }
+    };
+}
+
+fused!(f32, single, 23);
+fused!(f64, double, 52);
+
+/// f32 or f64 on processors without an FMA instruction, where `mul_add` would call a library function.
+#[derive(Clone, Copy)]
+pub(crate) struct Unfused<T>(pub(crate) T);
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $op:tt) => {
+        impl<T: $trait<Output = T>> $trait for Unfused<T> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                Self(self.0 $op other.0)
+            }
+        }
+    };
+}
+
+operator!(Add, add, +);
+operator!(Sub, sub, -);
+operator!(Mul, mul, *);
+operator!(Div, div, /);
+
+impl<T: Neg<Output = T>> Neg for Unfused<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+macro_rules! unfused {
+    ($t:ident, $precision:ident, $fma:expr) => {
+        impl Real for Unfused<$t> {
+            constants!($precision);
+            #[inline(always)]
+            fn lit(x: f64) -> Self {
+                Self(x as $t)
+            }
+            #[inline(always)]
+            fn fma(self, b: Self, c: Self) -> Self {
+                let fma: fn($t, $t, $t) -> $t = $fma;
+                Self(fma(self.0, b.0, c.0))
+            }
+            #[inline(always)]
+            fn mla(self, b: Self, c: Self) -> Self {
+                Self(self.0 * b.0 + c.0)
+            }
+            #[inline(always)]
+            fn to_single(self) -> Self {
+                Self(self.0.to_single())
+            }
+            #[inline(always)]
+            fn exp2_of_magic(self) -> Self {
+                Self(self.0.exp2_of_magic())
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                Self(self.0.abs())
+            }
+            #[inline(always)]
+            fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self {
+                Self($t::if_gt(a.0, b.0, t.0, e.0))
+            }
+        }
+    };
+}
+
+// The product of two f32 is exact in f64.
+unfused!(f32, single, |a, b, c| (a as f64 * b as f64 + c as f64) as f32);
+unfused!(f64, double, dekker_fma);
+
+/// a·b + c from Veltkamp's split and Dekker's product; as accurate as an FMA to within 2⁻¹⁰⁴ of a·b while
+/// a and b stay below 2⁹⁹⁶.
+#[inline(always)]
+fn dekker_fma(a: f64, b: f64, c: f64) -> f64 {
+    const SPLIT: f64 = 134217729.0;
+    let halves = |v: f64| {
+        let t = v * SPLIT;
+        let high = t - (t - v);
+        (high, v - high)
+    };
+    let product = a * b;
+    let ((ah, al), (bh, bl)) = (halves(a), halves(b));
+    let low = ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+    let sum = product + c;
+    let part = sum - product;
+    sum + (((product - (sum - part)) + (c - part)) + low)
+}
