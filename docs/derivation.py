@@ -93,6 +93,8 @@ prove("(tanh softplus)' = e (1 + e)/M^2", d(tanh_sp, 1), T1)
 prove("(tanh softplus)'' = e (1 + e - 3e^2/2 - e^3)/M^3", d(tanh_sp, 2), T2)
 prove("mish = x - x/M", mish, x - x / M)
 prove("mish' = m/M + x e (1 + e)/M^2", d(mish, 1), T + x * T1)
+prove("mish' = (e (1 + x) + (e^2/2)(1 - x e/M))/M", d(mish, 1),
+      (e * (1 + x) + e**2 / 2 * (1 - x * e / M)) / M)
 prove("mish'' = 2 (tanh softplus)' + x (tanh softplus)''", d(mish, 2), 2 * T1 + x * T2)
 prove("softplus'' = sigmoid (1 - sigmoid)", d(softplus, 2), e / s * (1 - e / s))
 
@@ -127,6 +129,20 @@ for name, b in branches.items():
     prove(f"{name}: softplus = max(x, 0) + log1p(t)", over_t(sp.exp(softplus)), exp_max * (1 + t))
 prove("x >= 0: mish = x - x 2t^2/D", over_e(mish).subs(e, 1 / t),
       x - x * 2 * t**2 / branches["x >= 0"]["D"])
+
+half = sp.Rational(1, 2)
+shared = {  # name: e, L, N, P of the forms that divide by N alone
+    "x >= 0": (1 / t, t**2, half + t + t**2, -1 - 3 * half * t + t**2 + t**3),
+    "x < 0": (t, t, 1 + t + half * t**2, 1 + t - 3 * half * t**2 - t**3),
+}
+for name, (of_t, L, N, P) in shared.items():
+    def over_t(expr):
+        return over_e(expr).subs(e, of_t)
+
+    prove(f"{name}: N = D/2", N, branches[name]["D"] / 2)
+    prove(f"{name}: T'  = L (1 + t)/N^2", over_t(d(tanh_sp, 1)), L * (1 + t) / N**2)
+    prove(f"{name}: T'' = L P/N^3", over_t(d(tanh_sp, 2)), L * P / N**3)
+    prove(f"{name}: mish'' = L (2 (1 + t) N + x P)/N^3", over_t(d(mish, 2)), L * (2 * (1 + t) * N + x * P) / N**3)
 
 print("# 4. softplus with beta")
 beta = sp.Symbol("beta", real=True, nonzero=True)
@@ -179,12 +195,12 @@ report(sp.simplify(sp.diff(G * g * h, x) - g * G * sp.diff(h, x)) == 0,
        "d/dx  G g f^(k)(x) = g G f^(k+1)(x): the next op on (x, g G)")
 
 print("# 7. roots, 30 digits")
-# mish' = 0 <=> N(e) + x (1 + e) = 0 with N = (1 + e/2) M, since mish' = e (N + x (1 + e))/M^2.
-N = (1 + e / 2) * M
-prove("mish' = e (N + x (1 + e))/M^2, N = (1 + e/2) M", d(mish, 1), e * (N + x * (1 + e)) / M**2)
-# x + N/(1 + e) has derivative 1 + e (dN/de (1 + e) - N)/(1 + e)^2; all coefficients positive.
-slope = sp.Poly(sp.expand(sp.diff(N, e) * (1 + e) - N), e)
-report(all(c > 0 for c in slope.all_coeffs()), "x + N/(1 + e) increases: mish' has exactly one root", str(slope))
+# mish' = 0 <=> Q + x (1 + e) = 0 with Q = (1 + e/2) M, since mish' = e (Q + x (1 + e))/M^2.
+Q = (1 + e / 2) * M
+prove("mish' = e (Q + x (1 + e))/M^2, Q = (1 + e/2) M", d(mish, 1), e * (Q + x * (1 + e)) / M**2)
+# x + Q/(1 + e) has derivative 1 + e (dQ/de (1 + e) - Q)/(1 + e)^2; all coefficients positive.
+slope = sp.Poly(sp.expand(sp.diff(Q, e) * (1 + e) - Q), e)
+report(all(c > 0 for c in slope.all_coeffs()), "x + Q/(1 + e) increases: mish' has exactly one root", str(slope))
 
 mp.mp.dps = 50
 

@@ -1,5 +1,7 @@
 //! The CPU backend: output allocation, threads, and the walk over layouts. The arithmetic is in `cpu/slice.rs`.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod isa;
 mod output;
 mod round;

@@ -10,6 +10,8 @@ pub(crate) trait Family: Copy + Send + Sync {
     const SINGLE: bool;
     /// Whether there is a [`Family::quick`]; otherwise 16-bit tensors are evaluated in f64.
     const QUICK: bool;
+    /// The error of [`Family::quick`] relative to the magnitude that it returns.
+    const QUICK_ERROR: f64 = 0.0;
 
     fn eval<R: Real>(self, x: R) -> R;
 
@@ -23,13 +25,14 @@ pub(crate) trait Family: Copy + Send + Sync {
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident, quick) => {
+    ($name:ident, $function:ident, quick $error:literal) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
         impl Family for $name {
             const SINGLE: bool = true;
             const QUICK: bool = true;
+            const QUICK_ERROR: f64 = $error / (1 << 24) as f64;
 
             #[inline(always)]
             fn eval<R: Real>(self, x: R) -> R {
@@ -58,14 +61,14 @@ macro_rules! family {
     };
 }
 
-family!(MishD0, mish, quick);
-family!(MishD1, mish_d1, quick);
+family!(MishD0, mish, quick 8.0);
+family!(MishD1, mish_d1, quick 8.0);
 family!(MishD2, mish_d2);
-family!(SoftplusD0, softplus, quick);
-family!(SoftplusD1, softplus_d1, quick);
+family!(SoftplusD0, softplus, quick 8.0);
+family!(SoftplusD1, softplus_d1, quick 8.0);
 family!(SoftplusD2, softplus_d2);
-family!(TanhSoftplusD0, tanh_softplus, quick);
-family!(TanhSoftplusD1, tanh_softplus_d1, quick);
+family!(TanhSoftplusD0, tanh_softplus, quick 8.0);
+family!(TanhSoftplusD1, tanh_softplus_d1, quick 8.0);
 family!(TanhSoftplusD2, tanh_softplus_d2);
 
 /// Softplus with β or a threshold.

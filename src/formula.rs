@@ -8,7 +8,7 @@
 //! | T = tanh(softplus x) | m/M, and 1 − T = 1/M |
 //! | T′ | e(1 + e)/M² |
 //! | mish | x·T |
-//! | mish′ = T + x·T′ | (e(1 + x) + (e²/2)(1 − x·e/M))/M |
+//! | mish′ = T + x·T′ | (e(1 + x) + (e²/2)(1 − x·e/M))/M = 1 + (x·e(1 + e)/M − 1)/M |
 //!
 //! One exponential, one reciprocal, no logarithm (softplus itself needs one), no threshold.
 //! `docs/derivation.md` derives the forms and `docs/derivation.py` proves them; `formula.h` has the same functions
@@ -101,30 +101,32 @@ pub(crate) fn tanh_softplus<R: Real>(x: R) -> R {
     R::if_gt(x, R::lit(R::SATURATED), one, t.sum() * R::lit(R::UNSCALE))
 }
 
-/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M.
+/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M, and above −¼ as 1 + (x·e(1 + e)/M − 1)/M, whose error is divided
+/// by M.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R) -> R {
     let x = x.at_least(R::LOWEST).at_most(R::SATURATED);
-    let one = R::lit(1.0);
-    let e = exp(x, None);
-    let small = e.high * R::lit(R::UNSCALE);
-    let half_square = e.high * (small * R::lit(0.5));
-    let m = e.high + half_square;
-    let big_m = m.fma(R::lit(R::UNSCALE), one);
-    let big_m_low = m.fma(R::lit(R::UNSCALE), one - big_m);
-    let r = refine(big_m, big_m_low);
+    let (one, scale) = (R::lit(1.0), R::lit(1.0 / R::UNSCALE));
+    let (s, y) = exp_parts(x, None);
+    let e = s.fma(y, s);
+    let e_low = s.fma(y, s - e);
+    let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
+    // M, scaled: 1 + s is exact, or s is too small to matter.
+    let big_m = fast_two_sum(scale + s, s.fma(y, half_square));
+    let r = refine(big_m);
     let x1 = one + x;
-    let tail = half_square * (-(x * small)).mla(r, one);
-    let k = e.high.fma(x1, e.low.mla(x1, tail));
-    k * r * R::lit(R::UNSCALE)
+    let p = (x * e) * r;
+    let k = e.fma(x1, e_low.mla(x1, half_square * (one - p)));
+    let above = p.fma(e + scale, -scale).fma(r, one);
+    R::if_gt(x, R::lit(-0.25), above, k * r)
 }
 
 /// 1/(high + low), rounded about once.
 #[inline(always)]
-fn refine<R: Real>(high: R, low: R) -> R {
-    let r = high.recip();
-    let rest = (-r).fma(high, R::lit(1.0));
-    let rest = (-r).mla(low, rest);
+fn refine<R: Real>(a: Twin<R>) -> R {
+    let r = a.high.recip();
+    let rest = (-r).fma(a.high, R::lit(1.0));
+    let rest = (-r).mla(a.low, rest);
     rest.mla(r, r)
 }
 
@@ -137,19 +139,32 @@ fn exp_of_minus_abs<R: Real>(x: R, low: Option<R>) -> Twin<R> {
 /// log(1 + eˣ) = max(x, 0) + log1p(t) with t = exp(−|x|).
 #[inline(always)]
 pub(crate) fn softplus<R: Real>(x: R) -> R {
-    log1p_of_exp(x, None).fma(R::lit(R::UNSCALE), x.at_least(0.0))
+    let unscale = R::lit(R::UNSCALE);
+    let log1p = log1p_of_exp(x, None);
+    let mut rest = x.at_least(0.0);
+    if R::SOFTPLUS_LOW {
+        rest = log1p.low.fma(unscale, rest);
+    }
+    log1p.high.fma(unscale, rest)
 }
 
-/// log1p(exp(−|x|)·exp(low)), scaled.
+/// log1p(exp(−|x|)·exp(low)), scaled, as a sum of two; the low part counts only where `SOFTPLUS_LOW`.
 #[inline(always)]
-fn log1p_of_exp<R: Real>(x: R, low: Option<R>) -> R {
+fn log1p_of_exp<R: Real>(x: R, low: Option<R>) -> Twin<R> {
     let t = exp_of_minus_abs(x, low);
     let small = t.high * R::lit(R::UNSCALE);
-    let p = polynomial(R::LOG1P, small - R::lit(0.5));
-    t.high + (-(t.high * small)).fma(p, t.low)
+    let w = polynomial(R::LOG1P, small - R::lit(0.5));
+    let most = R::lit(0.875);
+    if !R::SOFTPLUS_LOW {
+        return Twin::new(t.high.fma(most, t.high * w), R::lit(0.0));
+    }
+    // log1p′ lies between ½ and 1; t.low is half an ulp of t at most, so ¾ will do.
+    let rest = t.high.fma(w, t.low * R::lit(0.75));
+    let high = t.high.fma(most, rest);
+    Twin::new(high, t.high.fma(most, -high) + rest)
 }
 
-/// softplus′ = e/(1 + e).
+/// softplus′ = σ(x) = e/(1 + e).
 #[inline(always)]
 pub(crate) fn softplus_d1<R: Real>(x: R) -> R {
     sigmoid(x, None)
@@ -280,7 +295,7 @@ pub(crate) fn softplus_parametric<R: Real>(x: R, order: u8, softplus: &Softplus,
     let away = R::if_gt(zero, u.high, low, -low);
     let (smooth, above) = match order {
         0 => {
-            let log1p = log1p_of_exp(u.high, Some(away)) / b;
+            let log1p = log1p_of_exp(u.high, Some(away)).sum() / b;
             let linear = R::if_gt(u.high, zero, x, zero);
             (log1p.fma(R::lit(R::UNSCALE), linear), x)
         }

@@ -2,6 +2,8 @@
 
 use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
 use crate::cpu;
+#[cfg(feature = "cuda")]
+use crate::plan::Function;
 use candle_core::{
     bail, CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, MetalStorage, Module, Result, Shape, Tensor,
 };
@@ -46,6 +48,13 @@ impl CustomOp2 for Derivative {
         Ok((out, lx.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> Result<(CudaStorage, Shape)> {
+        let function = Function { activation: self.activation, order: self.order };
+        let out = crate::cuda::derivative(function, x, lx, g, lg)?;
+        Ok((out, lx.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, g: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let wrt_g = x.apply_op2(grad, *self)?;
         if self.order == MAX_ORDER {
@@ -66,6 +75,13 @@ macro_rules! activation_op {
 
             fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
                 let out = cpu::forward((*self).into(), x, layout)?;
+                Ok((out, layout.shape().clone()))
+            }
+
+            #[cfg(feature = "cuda")]
+            fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+                let function = Function { activation: (*self).into(), order: 0 };
+                let out = crate::cuda::forward(function, x, layout)?;
                 Ok((out, layout.shape().clone()))
             }
 

@@ -1,69 +1,159 @@
-//! A launch as plain data, free of any device: collapsed dims and strides.
+//! A launch as plain data, free of any device: which kernel, over which dims, from which offset, with which grid.
+//!
+//! `cuda.rs` and `metal.rs` only translate a [`Plan`]; `tests/emulator` runs the kernels' source with the same plans.
 
-use candle_core::Layout;
+mod arguments;
+mod collapse;
 
-/// The most dims a tensor keeps after collapsing on a GPU; the CPU has no limit.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Collapsed<const N: usize> {
-    /// Outermost first; no dim of size 1, no two dims that every operand walks as one.
-    pub(crate) dims: Vec<usize>,
-    pub(crate) strides: [Vec<usize>; N],
-    pub(crate) offsets: [usize; N],
+use crate::activation::Activation;
+pub use arguments::{Arguments, MAX_DIMS};
+use candle_core::{bail, DType, Error, Layout, Result};
+pub(crate) use collapse::Collapsed;
+
+/// Threads of a block, as in the kernels' sources.
+pub const THREADS: u32 = 256;
+/// Bytes that a thread of the contiguous path takes at a time.
+const VECTOR: usize = 16;
+/// More blocks than this per multiprocessor would each start a loop that never repeats: eight are resident at a
+/// time, and four rounds even out differences between them.
+const BLOCKS_PER_UNIT: u32 = 32;
+/// Below it, 32-bit indices and the multiplications that stand for divisions are exact.
+const INDEX_32: usize = 1 << 31;
+/// No device has as many multiprocessors. A strided loop's index runs past the end by four rounds of the grid at
+/// most, and so stays below 2³².
+const UNITS_MAX: u32 = 4096;
+
+/// f, f′ or f″ of an activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Function {
+    pub activation: Activation,
+    pub order: u8,
 }
 
-impl<const N: usize> Collapsed<N> {
-    /// Merges adjacent dims wherever one stride serves both in every operand.
-    pub(crate) fn new(dims: &[usize], layouts: [&Layout; N]) -> Self {
-        let mut merged = Self {
-            dims: Vec::with_capacity(dims.len()),
-            strides: std::array::from_fn(|_| Vec::with_capacity(dims.len())),
-            offsets: layouts.map(Layout::start_offset),
+impl Function {
+    /// As an op, in error messages.
+    pub(crate) fn name(&self) -> &'static str {
+        self.activation.derivative_name(self.order)
+    }
+}
+
+/// What a plan has to know of the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Multiprocessors or cores.
+    pub units: u32,
+}
+
+/// The shape of a kernel's loop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Path {
+    /// Every operand contiguous and aligned to 16 bytes.
+    Contiguous,
+    /// Any layout; indices of operands and of the output below 2³¹.
+    Strided32,
+    /// Any layout.
+    Strided64,
+}
+
+impl Path {
+    pub const ALL: [Self; 3] = [Self::Contiguous, Self::Strided32, Self::Strided64];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Contiguous => "contiguous",
+            Self::Strided32 => "strided32",
+            Self::Strided64 => "strided64",
+        }
+    }
+}
+
+/// One launch over N operands, the first of which is x.
+#[derive(Clone, Debug)]
+pub struct Plan<const N: usize> {
+    pub kernel: String,
+    pub path: Path,
+    /// Where each operand starts in its storage, in elements.
+    pub offsets: [usize; N],
+    pub arguments: Arguments,
+    /// Blocks of [`THREADS`] threads.
+    pub grid: u32,
+}
+
+impl<const N: usize> Plan<N> {
+    /// The launch for operands of these layouts; none if there are no elements.
+    ///
+    /// The storages themselves are taken to be aligned to 16 bytes, as every allocation of a GPU is.
+    ///
+    /// # Errors
+    /// If the shapes differ, the dtype has no kernel, β does not fit the type, or a layout is more fragmented than
+    /// [`MAX_DIMS`] dims can describe.
+    pub fn new(function: Function, dtype: DType, layouts: [&Layout; N], target: Target) -> Result<Option<Self>> {
+        let op = function.name();
+        let dims = layouts[0].dims();
+        if let Some(other) = layouts.iter().find(|l| l.dims() != dims) {
+            let (lhs, rhs) = (layouts[0].shape().clone(), other.shape().clone());
+            return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
+        }
+        if dtype_name(dtype).is_none() {
+            return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
+        }
+        let n = layouts[0].shape().elem_count();
+        if n == 0 {
+            return Ok(None);
+        }
+        let shape = Collapsed::new(dims, layouts);
+        if shape.dims.len() > MAX_DIMS {
+            bail!(
+                "{op}: a layout of {dims:?} keeps {} dims after merging, at most {MAX_DIMS} are supported: call contiguous() first",
+                shape.dims.len()
+            )
+        }
+        let path = choose(&shape, dtype.size_in_bytes());
+        let items = match path {
+            Path::Contiguous => n / (VECTOR / dtype.size_in_bytes()),
+            _ => n,
         };
-        for (axis, &dim) in dims.iter().enumerate() {
-            if dim == 1 {
-                continue;
-            }
-            let strides = layouts.map(|l| l.stride()[axis]);
-            let last = merged.dims.len().wrapping_sub(1);
-            let mergeable = merged.dims.last().is_some()
-                && (0..N).all(|i| merged.strides[i][last] == strides[i] * dim);
-            if mergeable {
-                merged.dims[last] *= dim;
-                for i in 0..N {
-                    merged.strides[i][last] = strides[i];
-                }
-            } else {
-                merged.dims.push(dim);
-                for i in 0..N {
-                    merged.strides[i].push(strides[i]);
-                }
-            }
-        }
-        if merged.dims.is_empty() {
-            merged.dims.push(1);
-            for strides in &mut merged.strides {
-                strides.push(1);
-            }
-        }
-        merged
+        let most = BLOCKS_PER_UNIT * target.units.clamp(1, UNITS_MAX);
+        Ok(Some(Self {
+            kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
+            path,
+            offsets: shape.offsets,
+            arguments: Arguments::new(n, &shape, path == Path::Strided32)
+                .with_parameters(function.activation, dtype, op)?,
+            grid: items.div_ceil(THREADS as usize).clamp(1, most as usize) as u32,
+        }))
     }
+}
 
-    /// The innermost dim: its length and the stride of each operand.
-    pub(crate) fn inner(&self) -> (usize, [usize; N]) {
-        let last = self.dims.len() - 1;
-        (self.dims[last], std::array::from_fn(|i| self.strides[i][last]))
+fn choose<const N: usize>(shape: &Collapsed<N>, size: usize) -> Path {
+    let contiguous = shape.dims.len() == 1 && shape.strides.iter().all(|s| s[0] == 1);
+    if contiguous && shape.offsets.iter().all(|offset| offset * size % VECTOR == 0) {
+        return Path::Contiguous;
     }
+    let n: usize = shape.dims.iter().product();
+    let reach = |strides: &Vec<usize>| -> usize { shape.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum() };
+    if n <= INDEX_32 && shape.strides.iter().all(|s| reach(s) < INDEX_32) {
+        Path::Strided32
+    } else {
+        Path::Strided64
+    }
+}
 
-    /// Where each operand has the first element of the `row`th run of the innermost dim.
-    pub(crate) fn row_offsets(&self, mut row: usize) -> [usize; N] {
-        let mut offsets = self.offsets;
-        for axis in (0..self.dims.len() - 1).rev() {
-            let index = row % self.dims[axis];
-            row /= self.dims[axis];
-            for (i, offset) in offsets.iter_mut().enumerate() {
-                *offset += index * self.strides[i][axis];
-            }
-        }
-        offsets
+/// The name of a dtype in the kernels' names.
+fn dtype_name(dtype: DType) -> Option<&'static str> {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => Some(dtype.as_str()),
+        _ => None,
     }
+}
+
+/// The kernel of a function, if there is one for the dtype.
+pub fn kernel_name(function: Function, dtype: DType, path: Path) -> Option<String> {
+    let parameters = match function.activation {
+        Activation::Softplus(softplus) if !softplus.is_plain() => "_parametric",
+        _ => "",
+    };
+    let order = ["", "_d1", "_d2"][function.order as usize];
+    let name = function.activation.name();
+    Some(format!("{name}{parameters}{order}_{}_{}", dtype_name(dtype)?, path.name()))
 }

@@ -4,6 +4,7 @@ use super::{PARALLEL_MIN, UNIT};
 use candle_core::utils::barrier_pool;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
@@ -16,9 +17,9 @@ pub(super) fn collect<T: Copy + Send>(len: usize, fill: impl Fn(Range<usize>, &m
         fill(0..len, whole);
     } else {
         let base = SendPtr(whole.as_mut_ptr());
-        barrier_pool().execute_chunked(len.div_ceil(UNIT), |units| {
-            let range = units.start * UNIT..len.min(units.end * UNIT);
-            // SAFETY: `range` lies within the allocation, and no two calls get overlapping units.
+        for_units(len.div_ceil(UNIT), |unit| {
+            let range = unit * UNIT..len.min((unit + 1) * UNIT);
+            // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
             fill(range, part);
         });
@@ -26,6 +27,28 @@ pub(super) fn collect<T: Copy + Send>(len: usize, fill: impl Fn(Range<usize>, &m
     // SAFETY: `fill` has written all of 0..len.
     unsafe { out.set_len(len) };
     out
+}
+
+/// Calls `each` once for every unit, on candle's threads.
+///
+/// A thread first takes the units of its own contiguous share, which from one op to the next is about the same
+/// and so may still be in its cache, then what others have not begun.
+fn for_units(units: usize, each: impl Fn(usize) + Sync) {
+    let pool = barrier_pool();
+    let shares = pool.n_workers() + 1;
+    let start = |share: usize| share * units / shares;
+    let next: Vec<AtomicUsize> = (0..shares).map(|share| AtomicUsize::new(start(share))).collect();
+    pool.execute_chunked(shares, |mine| {
+        for share in mine.flat_map(|first| (0..shares).map(move |i| (first + i) % shares)) {
+            loop {
+                let unit = next[share].fetch_add(1, Ordering::Relaxed);
+                if unit >= start(share + 1) {
+                    break;
+                }
+                each(unit);
+            }
+        }
+    });
 }
 
 struct SendPtr<T>(*mut T);

@@ -1,10 +1,11 @@
 //! Kernels over contiguous slices, per element type. One evaluation serves every length and position: what an
 //! element becomes does not depend on its neighbours.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::isa::Isa;
 use super::round::Half;
 use crate::family::Family;
-use crate::formula::quick;
 use crate::real::{Real, Unfused};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -19,9 +20,8 @@ pub(super) trait Kernel: Copy + Send + Sync + 'static {
 
 /// What f(x) is multiplied by.
 pub(super) trait Factor<T>: Copy {
-    fn at(self, i: usize) -> Option<T>;
-    fn part(self, start: usize, len: usize) -> Self;
     fn slice(&self) -> Option<&[T]>;
+    fn part(self, start: usize, len: usize) -> Self;
 }
 
 /// Nothing: a forward pass.
@@ -29,10 +29,6 @@ pub(super) trait Factor<T>: Copy {
 pub(super) struct One;
 
 impl<T> Factor<T> for One {
-    #[inline(always)]
-    fn at(self, _: usize) -> Option<T> {
-        None
-    }
     #[inline(always)]
     fn part(self, _: usize, _: usize) -> Self {
         self
@@ -44,10 +40,6 @@ impl<T> Factor<T> for One {
 }
 
 impl<T: Copy> Factor<T> for &[T] {
-    #[inline(always)]
-    fn at(self, i: usize) -> Option<T> {
-        Some(self[i])
-    }
     #[inline(always)]
     fn part(self, start: usize, len: usize) -> Self {
         &self[start..start + len]
@@ -129,11 +121,12 @@ impl<L: Loop> WithSimd for Dispatch<L> {
     }
 }
 
-struct Pass<'a, F, G, T> {
-    f: F,
-    x: &'a [T],
-    g: G,
-    out: &'a mut [MaybeUninit<T>],
+/// One pass over slices of equal length.
+pub(super) struct Pass<'a, F, G, T> {
+    pub(super) f: F,
+    pub(super) x: &'a [T],
+    pub(super) g: G,
+    pub(super) out: &'a mut [MaybeUninit<T>],
 }
 
 impl<F: Family, G: Factor<f32>> Loop for Pass<'_, F, G, f32> {
@@ -142,10 +135,10 @@ impl<F: Family, G: Factor<f32>> Loop for Pass<'_, F, G, f32> {
         for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
             if F::SINGLE {
                 let y = self.f.eval(A::F32::of(*x)).get();
-                out.write(self.g.at(i).map_or(y, |g| g * y));
+                out.write(self.g.slice().map_or(y, |g| g[i] * y));
             } else {
                 let y = self.f.eval(A::F64::of(*x as f64)).get();
-                out.write(self.g.at(i).map_or(y, |g| g as f64 * y) as f32);
+                out.write(self.g.slice().map_or(y, |g| g[i] as f64 * y) as f32);
             }
         }
     }
@@ -156,25 +149,32 @@ impl<F: Family, G: Factor<f64>> Loop for Pass<'_, F, G, f64> {
     fn run<A: Arithmetic>(self) {
         for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
             let y = self.f.eval(A::F64::of(*x)).get();
-            out.write(self.g.at(i).map_or(y, |g| g * y));
+            out.write(self.g.slice().map_or(y, |g| g[i] * y));
         }
     }
 }
 
 macro_rules! kernel {
-    ($t:ident) => {
+    ($t:ident, $vectors:ident, $has_vectors:expr) => {
         impl Kernel for $t {
             fn run<F: Family, G: Factor<Self>>(isa: Isa, f: F, x: &[Self], g: G, out: &mut [MaybeUninit<Self>]) {
-                isa.0.dispatch(Dispatch(Pass { f, x, g, out }))
+                assert_eq!(x.len(), out.len());
+                assert!(g.slice().is_none_or(|g| g.len() == x.len()));
+                let pass = Pass { f, x, g, out };
+                match isa.0 {
+                    #[cfg(target_arch = "x86_64")]
+                    pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),
+                    arch => arch.dispatch(Dispatch(pass)),
+                }
             }
         }
     };
 }
 
-kernel!(f32);
-kernel!(f64);
-kernel!(f16);
-kernel!(bf16);
+kernel!(f32, Vectors, F::SINGLE);
+kernel!(f64, Vectors, true);
+kernel!(f16, Halves, F::QUICK);
+kernel!(bf16, Halves, F::QUICK);
 
 /// Elements of a 16-bit type that are widened at a time.
 const CHUNK: usize = 128;
@@ -222,7 +222,7 @@ where
     for i in 0..CHUNK {
         let y = f.quick(A::F32::of(wide[i]));
         let g = A::F32::of(factors[i]);
-        let (value, error) = (y.value * g, y.magnitude * g.abs() * A::F32::lit(quick::ERROR));
+        let (value, error) = (y.value * g, y.magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
         low[i] = (value - error).get();
         high[i] = (value + error).get();
     }
@@ -234,7 +234,7 @@ where
         let alike = unsafe { out[i].assume_init().bits() == other[i].assume_init().bits() };
         if !alike {
             let y = f.eval(A::F64::of(x[i].widen())).get();
-            out[i].write(T::nearest(g.at(i).map_or(y, |g| g.widen() * y)));
+            out[i].write(T::nearest(g.slice().map_or(y, |g| g[i].widen() * y)));
         }
     }
 }

@@ -4,7 +4,6 @@
 //! Tolerances are PyTorch's: step 1e-6 and `|analytic − numeric| ≤ 1e-5 + 1e-3·|numeric|`. As there,
 //! inputs must be f64, two backward passes must agree to the bit, and a zero gradient of the output
 //! must give zero gradients of the inputs.
-#![allow(dead_code)] // no test binary uses every function
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use std::sync::Once;

@@ -1,0 +1,64 @@
+//! What the figures were measured on.
+
+use std::process::Command;
+
+/// CPU, cores, instruction set and compiler, in one line.
+pub fn describe(threads: usize) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, |n| n.get());
+    let rustc = output("rustc", &["--version"]).unwrap_or("rustc of unknown version".into());
+    format!(
+        "{}, {cores} cores ({threads} threads used), {}, {rustc}",
+        cpu(),
+        instructions()
+    )
+}
+
+fn cpu() -> String {
+    let from_proc = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let value = |key: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.split(':').next().is_some_and(|k| k.trim() == key))?;
+            Some(line.split_once(':')?.1.trim().to_string())
+        };
+        // The model's name alone can be as little as "Intel(R) Xeon(R) Processor".
+        let (family, model) = (value("cpu family"), value("model"));
+        let detail = family
+            .zip(model)
+            .map_or(String::new(), |(f, m)| format!(" (family {f}, model {m})"));
+        Some(value("model name")? + &detail)
+    });
+    from_proc
+        .or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"]))
+        .unwrap_or(format!("{} CPU", std::env::consts::ARCH))
+}
+
+/// The path that the crate takes: what `CANDLE_MISH_ISA` asks for, else the best that it finds.
+fn instructions() -> String {
+    if let Ok(wanted) = std::env::var("CANDLE_MISH_ISA") {
+        return format!("CANDLE_MISH_ISA={wanted}");
+    }
+    match pulp::Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(_) => "AVX-512".into(),
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V3(_) => "AVX2".into(),
+        #[cfg(target_arch = "aarch64")]
+        pulp::Arch::Neon(_) => "NEON".into(),
+        #[allow(unreachable_patterns)]
+        _ => "baseline instructions".into(),
+    }
+}
+
+/// How busy the machine was before: with other work on its cores no figure here is worth much, as a thread that
+/// has no core holds up the other ones.
+pub fn load() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    Some(format!("Load average at the start: {}", text.split(' ').next()?))
+}
+
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_string())
+}

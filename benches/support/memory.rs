@@ -1,0 +1,54 @@
+//! Where outputs come from: fresh pages or pages that are already mapped.
+//!
+//! glibc serves large allocations by mmap and gives them back when freed, so that every call that makes a new
+//! output pays for page faults. Told not to use mmap and never to trim the heap, it hands out the memory of the
+//! output that was dropped last, still mapped: what an allocator that keeps memory, or an op in place, would see.
+
+/// glibc's default in the state that its adaptive thresholds reach after large allocations: mmap above 32 MiB.
+/// Set at the start, so that results do not depend on the order of cases.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn fresh_outputs() {
+    const MIB: i32 = 1 << 20;
+    // SAFETY: these only change the policy of later allocations and frees.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 65_536);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 * MIB);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 * MIB);
+        libc::malloc_trim(0);
+    }
+}
+
+/// Keeps freed memory mapped from here on.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn mapped_outputs() {
+    // SAFETY: as above. A threshold of −1 disables trimming.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+    }
+}
+
+/// Whether these switches are there.
+pub const CAN_KEEP_MAPPED: bool = cfg!(all(target_os = "linux", target_env = "gnu"));
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn fresh_outputs() {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn mapped_outputs() {}
+
+/// Asks for the 2 MiB pages that our outputs ask for.
+pub fn advise_huge_pages(memory: &mut Vec<u8>) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let start = (memory.as_mut_ptr() as usize).next_multiple_of(PAGE);
+        let end = (memory.as_mut_ptr() as usize + memory.capacity()) / PAGE * PAGE;
+        if end > start + (8 << 20) {
+            // SAFETY: the range is page-aligned and within the allocation; the advice does not change contents.
+            unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
+}

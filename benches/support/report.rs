@@ -1,0 +1,196 @@
+//! Results as rows, and rows as a table in Markdown or as JSON.
+
+use super::cases::{Case, Pass, COMPOSED, COPY, OURS, RELU};
+use super::plan::{size_name, SIZES, SMALL};
+use super::race::Time;
+use serde_json::{json, Value};
+use std::fmt::Write;
+
+/// What one case took.
+pub struct Row {
+    pub case: Case,
+    pub times: Vec<(&'static str, Time)>,
+    /// Peers in other languages: name and 10⁶ elements per second.
+    pub peers: Vec<(String, f64)>,
+}
+
+impl Row {
+    pub fn new(case: Case, times: Vec<(&'static str, Time)>) -> Self {
+        Self {
+            case,
+            times,
+            peers: vec![],
+        }
+    }
+
+    /// Seconds per call, the median.
+    pub fn seconds(&self, contender: &str) -> Option<f64> {
+        let (_, time) = self.times.iter().find(|(name, _)| *name == contender)?;
+        Some(time.median)
+    }
+
+    /// 10⁶ elements per second.
+    pub fn melem(&self, contender: &str) -> Option<f64> {
+        Some(self.case.elements as f64 / self.seconds(contender)? / 1e6)
+    }
+
+    /// 10⁶ elements per second of ours in its best sample: what it does when nothing disturbs it.
+    pub fn best(&self) -> Option<f64> {
+        let (_, time) = self.times.iter().find(|(name, _)| *name == OURS)?;
+        Some(self.case.elements as f64 / time.min / 1e6)
+    }
+
+    /// 10⁹ bytes per second that ours reads and writes.
+    pub fn gb(&self) -> Option<f64> {
+        Some(self.case.bytes()? as f64 / self.seconds(OURS)? / 1e9)
+    }
+
+    /// How many times as fast as the contender ours is.
+    pub fn over(&self, contender: &str) -> Option<f64> {
+        Some(self.seconds(contender)? / self.seconds(OURS)?)
+    }
+
+    /// 10⁶ elements per second of a peer.
+    pub fn peer(&self, name: &str) -> Option<f64> {
+        self.peers
+            .iter()
+            .find(|(peer, _)| peer == name)
+            .map(|(_, melem)| *melem)
+    }
+
+    /// How many times as fast as the peer ours is.
+    pub fn over_peer(&self, name: &str) -> Option<f64> {
+        Some(self.melem(OURS)? / self.peer(name)?)
+    }
+
+    /// The case in words.
+    pub fn label(&self) -> String {
+        let case = &self.case;
+        format!(
+            "{} {} {} {}",
+            case.activation,
+            case.pass.name(),
+            case.dtype.as_str(),
+            size_name(case.elements)
+        )
+    }
+
+    pub fn json(&self) -> Value {
+        let times = self.times.iter().map(|(name, time)| {
+            let nanos = |seconds: f64| (seconds * 1e10).round() / 10.0;
+            let value = json!({ "median_ns": nanos(time.median), "min_ns": nanos(time.min), "samples": time.samples });
+            (name.to_string(), value)
+        });
+        let peers = self
+            .peers
+            .iter()
+            .map(|(name, melem)| (name.clone(), json!({ "melem_s": melem })));
+        json!({
+            "op": self.case.activation.name(),
+            "pass": self.case.pass.name(),
+            "dtype": self.case.dtype.as_str(),
+            "elements": self.case.elements,
+            "output": if self.case.mapped { "mapped" } else { "fresh" },
+            "bytes": self.case.bytes(),
+            "results": times.chain(peers).collect::<serde_json::Map<_, _>>(),
+        })
+    }
+}
+
+type Column = (&'static str, fn(&Row) -> Option<f64>);
+
+const OWN: [Column; 7] = [
+    ("ours, Melem/s", |row| row.melem(OURS)),
+    ("best sample", Row::best),
+    ("GB/s", Row::gb),
+    ("% of copy", |row| Some(100.0 * row.over(COPY)?)),
+    ("candle composed, Melem/s", |row| row.melem(COMPOSED)),
+    ("ours/composed", |row| row.over(COMPOSED)),
+    ("candle relu, Melem/s", |row| row.melem(RELU)),
+];
+const PEERS: [Column; 4] = [
+    ("PyTorch eager", |row| row.peer("torch-eager")),
+    ("torch.compile", |row| row.peer("torch-compile")),
+    ("JAX", |row| row.peer("jax-jit")),
+    ("ours/PyTorch", |row| row.over_peer("torch-eager")),
+];
+
+/// Throughput by case, beside the peers if there are any.
+pub fn throughput(rows: &[Row], with_peers: bool) -> String {
+    let columns = [&OWN[..], if with_peers { &PEERS } else { &[] }].concat();
+    let mut text = String::from("| op | pass | dtype | elements |");
+    for (name, _) in &columns {
+        write!(text, " {name} |").unwrap();
+    }
+    text += "\n| --- | --- | --- | ---: |";
+    text += &" ---: |".repeat(columns.len());
+    for row in rows.iter().filter(|row| SIZES.contains(&row.case.elements)) {
+        let Case {
+            activation,
+            pass,
+            dtype,
+            elements,
+            mapped,
+        } = row.case;
+        let pass = if mapped {
+            "forward, mapped output"
+        } else {
+            pass.name()
+        };
+        write!(
+            text,
+            "\n| {activation} | {pass} | {} | {} |",
+            dtype.as_str(),
+            size_name(elements)
+        )
+        .unwrap();
+        for (_, value) in &columns {
+            write!(text, " {} |", number(value(row))).unwrap();
+        }
+    }
+    text + "\n"
+}
+
+/// What a call costs where tensors are small.
+pub fn small(rows: &[Row]) -> String {
+    let mut text =
+        String::from("| op | dtype | elements | ours, ns | candle relu, ns | difference, ns per element |\n");
+    text += "| --- | --- | ---: | ---: | ---: | ---: |\n";
+    for row in rows
+        .iter()
+        .filter(|row| row.case.pass == Pass::Forward && SMALL.contains(&row.case.elements))
+    {
+        let Case {
+            activation,
+            dtype,
+            elements,
+            ..
+        } = row.case;
+        let nanos = |contender| row.seconds(contender).map(|s| s * 1e9);
+        writeln!(
+            text,
+            "| {activation} | {} | {elements} | {} | {} | {} |",
+            dtype.as_str(),
+            number(nanos(OURS)),
+            number(nanos(RELU)),
+            number(above_relu(row)),
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// What ours takes more than relu, in ns per element.
+pub fn above_relu(row: &Row) -> Option<f64> {
+    Some((row.seconds(OURS)? - row.seconds(RELU)?) * 1e9 / row.case.elements as f64)
+}
+
+/// Three digits, or a dash.
+pub fn number(value: Option<f64>) -> String {
+    match value {
+        None => "–".into(),
+        Some(v) if v.abs() >= 100.0 => format!("{v:.0}"),
+        Some(v) if v.abs() >= 10.0 => format!("{v:.1}"),
+        Some(v) => format!("{v:.2}"),
+    }
+}

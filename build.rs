@@ -1,0 +1,39 @@
+//! Compiles the CUDA kernels to PTX; without the feature `cuda` there is nothing to do. Metal compiles its source when
+//! it runs.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "cuda")]
+    cuda::compile();
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    /// Every later GPU compiles PTX of this capability to its own code. From 90 on cudaforge would ask for code that
+    /// is tied to one generation.
+    const NEWEST: usize = 80;
+
+    pub fn compile() {
+        for name in ["NVCC", "CUDA_HOME", "PATH"] {
+            println!("cargo:rerun-if-env-changed={name}");
+        }
+        let capability = cudaforge::detect_compute_cap().map_or(NEWEST, |arch| arch.base().min(NEWEST));
+        let result = cudaforge::KernelBuilder::new()
+            .source_files(["cuda/activations.cu"])
+            .watch(["src/real.h", "src/formula.h", "src/quick.h"])
+            .compute_cap(capability)
+            .arg("-std=c++17")
+            .arg("-O3")
+            // Low parts rely on products and sums that are rounded apart; formula.h says where they are not.
+            .arg("-fmad=false")
+            .build_ptx();
+        if let Err(error) = result {
+            eprintln!(
+                "the feature `cuda` of candle-mish compiles its kernels with nvcc, which failed: {error}\n\
+                 Install the CUDA toolkit, version 12 or later, with a C++ compiler that it supports, and put nvcc on \
+                 PATH or set NVCC to it. Without a toolkit, `ci/cuda-setup` installs one from PyPI."
+            );
+            std::process::exit(1);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Every instruction set this processor has, not only the best: each meets the contract, 16-bit results have the same
+//! bits on all, and the few f32 and f64 results that differ are counted. `CANDLE_MISH_ISA` is read once, so that each
+//! gets a process of its own.
+
+mod support;
+
+use half::{bf16, f16};
+use support::accuracy::{conclude_briefly, double, half, show, Row};
+use support::backend::{eval, Function, CPU};
+use support::inputs::{doubles, every_half};
+use support::process::{checksum, in_processes};
+use support::sweep::{directed, sweep, CHUNK};
+use support::ulp::Element;
+
+/// What a worker is to use, by the name that `CANDLE_MISH_ISA` takes.
+fn available() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512cd")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        [("baseline", true), ("avx2", avx2), ("avx512", avx512)]
+            .into_iter()
+            .filter_map(|(name, has)| has.then_some(name))
+            .collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    vec!["baseline", ""]
+}
+
+fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
+    values.iter().flat_map(|v| v.bits().to_le_bytes())
+}
+
+/// Runs `work` once per instruction set; what it returned for each.
+fn on_each(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<(&'static str, Vec<u8>)>> {
+    let names = available();
+    let settings: Vec<_> = names.iter().map(|name| vec![("CANDLE_MISH_ISA", *name)]).collect();
+    Some(names.into_iter().zip(in_processes(test, &settings, work)?).collect())
+}
+
+fn title(of: &str) -> String {
+    format!("{of} on {}", std::env::var("CANDLE_MISH_ISA").unwrap_or_default())
+}
+
+#[test]
+fn half_types_have_the_same_bits() {
+    fn check<T: Element>() -> Vec<u8> {
+        let rows: Vec<Row> = Function::all().into_iter().map(|f| half::<T>(&CPU, f)).collect();
+        conclude_briefly(&title(T::DTYPE.as_str()), &rows);
+        let sum = |f| checksum(bytes(&eval(&CPU, f, &every_half::<T>(), None))).to_le_bytes();
+        Function::all().into_iter().flat_map(sum).collect()
+    }
+    let work = || [check::<f16>(), check::<bf16>()].concat();
+    let Some(results) = on_each("half_types_have_the_same_bits", work) else { return };
+    for (name, sums) in &results {
+        assert!(*sums == results[0].1, "16-bit results on {name} are not those on {}", results[0].0);
+    }
+}
+
+/// Results of a type that differ between the instruction sets: within the contract, so not an error, but told.
+fn count_differences<T: Element>(test: &str, points: &[T], check: impl Fn() -> Vec<Row>) {
+    let work = || {
+        conclude_briefly(&title(T::DTYPE.as_str()), &check());
+        Function::plain().into_iter().flat_map(|f| bytes(&eval(&CPU, f, points, None)).collect::<Vec<_>>()).collect()
+    };
+    let Some(results) = on_each(test, work) else { return };
+    let (first, all) = &results[0];
+    for (name, other) in &results[1..] {
+        let per_function = std::mem::size_of::<u64>() * points.len();
+        let pairs = Function::plain().into_iter().zip(all.chunks(per_function).zip(other.chunks(per_function)));
+        let lines = pairs.map(|(f, (a, b))| {
+            let count = a.chunks(8).zip(b.chunks(8)).filter(|(a, b)| a != b).count();
+            format!("{f:<20}{count} of {}\n", points.len())
+        });
+        let title = format!("{} results on {name} that differ from those on {first}", T::DTYPE.as_str());
+        show(&format!("{title}\n{}", lines.collect::<String>()));
+    }
+}
+
+#[test]
+fn f32_within_the_contract() {
+    let points = directed();
+    let chunk = |i: usize| points.chunks(CHUNK).nth(i).unwrap().to_vec();
+    let check = || sweep(&CPU, &Function::all(), points.len().div_ceil(CHUNK), chunk, |_| ());
+    count_differences("f32_within_the_contract", &points, check);
+}
+
+#[test]
+fn f64_within_the_contract() {
+    let points: Vec<f64> = doubles().into_iter().step_by(7).collect();
+    let check = || double(&CPU, &candle_mish::Activation::ALL, &points);
+    count_differences("f64_within_the_contract", &points, check);
+}

@@ -1,0 +1,72 @@
+//! Views: offsets, strides, broadcasts, empty tensors, every length. The bits are those of a contiguous evaluation,
+//! whatever the layout, the position in the buffer and the number of threads.
+
+mod support;
+
+use half::{bf16, f16};
+use support::backend::{Function, CPU};
+use support::layouts::*;
+use support::process::{checksum, in_processes};
+
+/// One check in every type for every function.
+macro_rules! every_type {
+    ($check:ident $(, $argument:expr)*) => {
+        for f in Function::plain() {
+            $check::<f16>(&CPU, f $(, $argument)*);
+            $check::<bf16>(&CPU, f $(, $argument)*);
+            $check::<f32>(&CPU, f $(, $argument)*);
+            $check::<f64>(&CPU, f $(, $argument)*);
+        }
+    };
+}
+
+#[test]
+fn views_of_every_shape() {
+    every_type!(check_shapes, &SHAPES, 2);
+}
+
+#[test]
+fn views_in_several_threads() {
+    every_type!(check_shapes, &[&[260, 127], &[70, 3, 157]], 1);
+}
+
+#[test]
+fn every_pair_of_views() {
+    let mish = |order| Function { activation: candle_mish::Activation::Mish, order };
+    check_shapes::<f32>(&CPU, mish(1), &[&[19, 33], &[3, 5, 2, 7], &[2, 300]], usize::MAX);
+    check_shapes::<bf16>(&CPU, mish(2), &[&[19, 33], &[3, 5, 2, 7], &[2, 300]], usize::MAX);
+}
+
+#[test]
+fn views_with_parameters() {
+    for f in Function::parametric() {
+        check_shapes::<f32>(&CPU, f, &[&[19, 33]], 2);
+        check_shapes::<f16>(&CPU, f, &[&[19, 33]], 2);
+    }
+}
+
+#[test]
+fn empty() {
+    every_type!(check_empty);
+}
+
+#[test]
+fn every_length_and_position() {
+    every_type!(check_positions);
+}
+
+#[test]
+fn any_number_of_threads() {
+    let threads = ["1", "2", "5"].map(|n| vec![("CANDLE_NUM_THREADS", n)]);
+    let work = || {
+        let sums = Function::plain().into_iter().flat_map(|f| {
+            let large = [large::<f16>(&CPU, f), large::<bf16>(&CPU, f), large::<f32>(&CPU, f), large::<f64>(&CPU, f)];
+            large.map(|bits| checksum(bits.into_iter().flat_map(u64::to_le_bytes)))
+        });
+        sums.flat_map(u64::to_le_bytes).collect()
+    };
+    if let Some(results) = in_processes("any_number_of_threads", &threads, work) {
+        assert!(!results[0].is_empty());
+        assert!(results.iter().all(|result| *result == results[0]), "results depend on the number of threads");
+    }
+}

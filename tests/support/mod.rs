@@ -1,0 +1,16 @@
+//! What the test binaries share: references, measures, tolerances, inputs, and checks that take the backend as an
+//! argument.
+#![allow(dead_code)] // every binary uses a part
+
+pub mod accuracy;
+pub mod backend;
+pub mod contract;
+pub mod gradcheck;
+pub mod inputs;
+pub mod layouts;
+pub mod limits;
+pub mod parallel;
+pub mod process;
+pub mod reference;
+pub mod sweep;
+pub mod ulp;

@@ -1,0 +1,39 @@
+//! Settings that a process reads once: a test runs itself again in processes of its own.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Where a worker puts its result.
+const RESULT: &str = "CANDLE_MISH_TEST_RESULT";
+
+/// Runs `work` in one process per element of `settings`, which are environment variables, and returns what each
+/// came to. `test` is the name of the calling test; in the worker processes this function does the work, stores it
+/// and returns `None`, and the test is to end there.
+pub fn in_processes(test: &str, settings: &[Vec<(&str, &str)>], work: impl Fn() -> Vec<u8>) -> Option<Vec<Vec<u8>>> {
+    if let Some(path) = std::env::var_os(RESULT) {
+        std::fs::write(path, work()).unwrap();
+        return None;
+    }
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let run = |(i, setting): (usize, &Vec<(&str, &str)>)| {
+        let path = folder.join(format!("{test}-{}-{i}", std::process::id()));
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture", "--include-ignored", "-q"])
+            .env(RESULT, &path)
+            .envs(setting.iter().copied())
+            .stdout(Stdio::null()) // the worker's own count of its one test
+            .status()
+            .unwrap();
+        assert!(status.success(), "with {setting:?}: {status}");
+        let result = std::fs::read(&path).expect("the worker ran the test that was named");
+        std::fs::remove_file(&path).unwrap();
+        result
+    };
+    Some(settings.iter().enumerate().map(run).collect())
+}
+
+/// FNV-1a.
+pub fn checksum(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let step = |hash: u64, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3);
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
