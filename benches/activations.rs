@@ -26,13 +26,14 @@ fn main() {
     memory::fresh_outputs();
     // Without --bench, from `cargo test --benches`, criterion runs everything once.
     let has = |option| std::env::args().any(|arg| arg == option);
-    let quick = has("--quick") || !has("--bench");
+    let measures = has("--bench");
+    let quick = has("--quick") || !measures;
     // A race measures for as long as it needs, whatever the number of iterations that it is asked for.
     let mut criterion = Criterion::default()
         .sample_size(ROUNDS)
         .warm_up_time(Duration::from_millis(1))
         .measurement_time(Duration::from_secs(20))
-        .nresamples(1000)
+        .nresamples(2000)
         .without_plots()
         .configure_from_args();
     let mut rows = vec![];
@@ -42,7 +43,7 @@ fn main() {
         }
     }
     criterion.final_summary();
-    if rows.is_empty() {
+    if rows.is_empty() || !measures {
         return;
     }
     let threads = candle_core::utils::barrier_pool().n_workers() + 1;

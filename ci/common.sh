@@ -27,3 +27,6 @@ debian_rust() {
   dpkg -s "$@" >/dev/null 2>&1 || apt_install "$@"
   export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO=/usr/bin/cargo
 }
+
+# For a type check, what runs while it builds need not be optimised.
+unoptimised='profile.dev.package."*".opt-level=0'

@@ -95,7 +95,7 @@ fn draw_tails(file: &Path) -> Result<()> {
         }
         chart::legend(&bottom, &labels, (330, 15), 280)?;
         let text = [
-            "The largest relative error in every 0.1 of x, against f64. An error of 1 is a result of zero; exact results lie on the axis.",
+            "The largest relative error in every 0.1 of x, against f64. An error of 1 is a result of zero; errors below the axis are drawn on it.",
             "Near x = −1.19 the gradient crosses zero. In f16, results below x ≈ −12 are subnormal: there even correct rounding loses digits.",
         ];
         chart::caption(&bottom, text[0], (90, 34))?;

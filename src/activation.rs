@@ -6,6 +6,9 @@ use candle_core::{bail, Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "serde")]
+mod config;
+
 /// Mish, `x · tanh(softplus(x))` ([Misra 2019](https://arxiv.org/abs/1908.08681)).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mish;
@@ -64,7 +67,15 @@ impl Softplus {
 }
 
 /// An activation by name, as a model's `config.json` has it.
+///
+/// With the feature `serde`, a name such as `"mish"` is read and written as a string, and softplus with parameters
+/// as `{"softplus": {"beta": 2.0, "threshold": 20.0}}`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(into = "config::Config", try_from = "config::Config")
+)]
 pub enum Activation {
     /// See [`Mish`].
     Mish,
@@ -143,12 +154,5 @@ impl From<Softplus> for Activation {
 impl From<TanhSoftplus> for Activation {
     fn from(_: TanhSoftplus) -> Self {
         Self::TanhSoftplus
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for Activation {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        todo!()
     }
 }

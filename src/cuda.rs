@@ -66,7 +66,11 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     let mut out = unsafe { device.alloc::<T>(layouts[0].shape().elem_count())? };
     if let Some(plan) = Plan::new(function, T::DTYPE, layouts, target(device)?)? {
         let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
-        let views: Vec<_> = operands.iter().zip(plan.offsets).map(|(slice, start)| slice.slice(start..)).collect();
+        let views: Vec<_> = operands
+            .iter()
+            .zip(plan.offsets)
+            .map(|(slice, start)| slice.slice(start..))
+            .collect();
         let mut launch = kernel.builder();
         for view in &views {
             launch.arg(view);
@@ -87,6 +91,9 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
 
 fn target(device: &CudaDevice) -> Result<Target> {
     let stream = device.cuda_stream();
-    let units = stream.context().attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).w()?;
+    let units = stream
+        .context()
+        .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+        .w()?;
     Ok(Target { units: units as u32 })
 }

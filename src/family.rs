@@ -61,14 +61,14 @@ macro_rules! family {
     };
 }
 
-family!(MishD0, mish, quick 8.0);
-family!(MishD1, mish_d1, quick 8.0);
+family!(MishD0, mish, quick 5.0);
+family!(MishD1, mish_d1, quick 6.5);
 family!(MishD2, mish_d2);
-family!(SoftplusD0, softplus, quick 8.0);
-family!(SoftplusD1, softplus_d1, quick 8.0);
+family!(SoftplusD0, softplus, quick 5.0);
+family!(SoftplusD1, softplus_d1, quick 5.0);
 family!(SoftplusD2, softplus_d2);
-family!(TanhSoftplusD0, tanh_softplus, quick 8.0);
-family!(TanhSoftplusD1, tanh_softplus_d1, quick 8.0);
+family!(TanhSoftplusD0, tanh_softplus, quick 4.5);
+family!(TanhSoftplusD1, tanh_softplus_d1, quick 9.0);
 family!(TanhSoftplusD2, tanh_softplus_d2);
 
 /// Softplus with β or a threshold.

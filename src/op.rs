@@ -4,9 +4,10 @@ use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
 use crate::cpu;
 #[cfg(feature = "cuda")]
 use crate::plan::Function;
-use candle_core::{
-    bail, CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, MetalStorage, Module, Result, Shape, Tensor,
-};
+use candle_core::backend::BackendStorage;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+use candle_core::{bail, CpuStorage, CustomOp1, CustomOp2, Error, Layout, Module, Result, Shape, Tensor};
 
 /// The highest derivative that is computed; one more is `BackwardNotSupported`.
 pub(crate) const MAX_ORDER: u8 = 2;
@@ -38,31 +39,75 @@ impl Derivative {
     }
 }
 
+impl Derivative {
+    /// x and g must agree in shape and dtype; their layouts need not.
+    fn check<S: BackendStorage>(&self, x: &S, lx: &Layout, g: &S, lg: &Layout) -> Result<()> {
+        let op = self.name();
+        if lx.shape() != lg.shape() {
+            let (lhs, rhs) = (lx.shape().clone(), lg.shape().clone());
+            return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
+        }
+        if x.dtype() != g.dtype() {
+            let (lhs, rhs) = (x.dtype(), g.dtype());
+            return Err(Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt());
+        }
+        Ok(())
+    }
+}
+
 impl CustomOp2 for Derivative {
     fn name(&self) -> &'static str {
         self.activation.derivative_name(self.order)
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        g: &CpuStorage,
+        lg: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.check(x, lx, g, lg)?;
         let out = cpu::derivative(self.activation, self.order, x, lx, g, lg)?;
         Ok((out, lx.shape().clone()))
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> Result<(CudaStorage, Shape)> {
-        let function = Function { activation: self.activation, order: self.order };
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        g: &CudaStorage,
+        lg: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.check(x, lx, g, lg)?;
+        let function = Function {
+            activation: self.activation,
+            order: self.order,
+        };
         let out = crate::cuda::derivative(function, x, lx, g, lg)?;
         Ok((out, lx.shape().clone()))
     }
 
-    fn bwd(&self, x: &Tensor, g: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let wrt_g = x.apply_op2(grad, *self)?;
-        if self.order == MAX_ORDER {
-            return Err(candle_core::Error::BackwardNotSupported { op: self.name() });
-        }
-        let next = Self { order: self.order + 1, ..*self };
-        let wrt_x = x.apply_op2(&(g * grad)?, next)?;
-        Ok((Some(wrt_x), Some(wrt_g)))
+    fn bwd(
+        &self,
+        x: &Tensor,
+        g: &Tensor,
+        _res: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let wrt_x = if !x.track_op() {
+            None
+        } else if self.order < MAX_ORDER {
+            let next = Self {
+                order: self.order + 1,
+                ..*self
+            };
+            Some(x.apply_op2(&(g * grad)?, next)?)
+        } else {
+            return Err(Error::BackwardNotSupported { op: self.name() }.bt());
+        };
+        Ok((wrt_x, Some(x.apply_op2(grad, *self)?)))
     }
 }
 
@@ -80,13 +125,19 @@ macro_rules! activation_op {
 
             #[cfg(feature = "cuda")]
             fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-                let function = Function { activation: (*self).into(), order: 0 };
+                let function = Function {
+                    activation: (*self).into(),
+                    order: 0,
+                };
                 let out = crate::cuda::forward(function, x, layout)?;
                 Ok((out, layout.shape().clone()))
             }
 
             fn bwd(&self, x: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-                let op = Derivative { activation: (*self).into(), order: 1 };
+                let op = Derivative {
+                    activation: (*self).into(),
+                    order: 1,
+                };
                 Ok(Some(x.apply_op2(grad, op)?))
             }
         }

@@ -87,7 +87,12 @@ impl<const N: usize> Plan<N> {
     /// # Errors
     /// If the shapes differ, the dtype has no kernel, β does not fit the type, or a layout is more fragmented than
     /// [`MAX_DIMS`] dims can describe.
-    pub fn new(function: Function, dtype: DType, layouts: [&Layout; N], target: Target) -> Result<Option<Self>> {
+    pub fn new(
+        function: Function,
+        dtype: DType,
+        layouts: [&Layout; N],
+        target: Target,
+    ) -> Result<Option<Self>> {
         let op = function.name();
         let dims = layouts[0].dims();
         if let Some(other) = layouts.iter().find(|l| l.dims() != dims) {
@@ -118,8 +123,11 @@ impl<const N: usize> Plan<N> {
             kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
             path,
             offsets: shape.offsets,
-            arguments: Arguments::new(n, &shape, path == Path::Strided32)
-                .with_parameters(function.activation, dtype, op)?,
+            arguments: Arguments::new(n, &shape, path == Path::Strided32).with_parameters(
+                function.activation,
+                dtype,
+                op,
+            )?,
             grid: items.div_ceil(THREADS as usize).clamp(1, most as usize) as u32,
         }))
     }
@@ -127,11 +135,17 @@ impl<const N: usize> Plan<N> {
 
 fn choose<const N: usize>(shape: &Collapsed<N>, size: usize) -> Path {
     let contiguous = shape.dims.len() == 1 && shape.strides.iter().all(|s| s[0] == 1);
-    if contiguous && shape.offsets.iter().all(|offset| offset * size % VECTOR == 0) {
+    if contiguous
+        && shape
+            .offsets
+            .iter()
+            .all(|offset| (offset * size).is_multiple_of(VECTOR))
+    {
         return Path::Contiguous;
     }
     let n: usize = shape.dims.iter().product();
-    let reach = |strides: &Vec<usize>| -> usize { shape.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum() };
+    let reach =
+        |strides: &Vec<usize>| -> usize { shape.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum() };
     if n <= INDEX_32 && shape.strides.iter().all(|s| reach(s) < INDEX_32) {
         Path::Strided32
     } else {
@@ -155,5 +169,9 @@ pub fn kernel_name(function: Function, dtype: DType, path: Path) -> Option<Strin
     };
     let order = ["", "_d1", "_d2"][function.order as usize];
     let name = function.activation.name();
-    Some(format!("{name}{parameters}{order}_{}_{}", dtype_name(dtype)?, path.name()))
+    Some(format!(
+        "{name}{parameters}{order}_{}_{}",
+        dtype_name(dtype)?,
+        path.name()
+    ))
 }

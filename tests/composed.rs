@@ -5,9 +5,9 @@ mod support;
 use candle_core::{Device, Result, Tensor, Var};
 use candle_mish::{mish, softplus, tanh_softplus};
 use half::{bf16, f16};
-use support::accuracy::show;
 use support::backend::values;
 use support::contract::composed;
+use support::table::show;
 use support::ulp::Element;
 
 type Op = fn(&Tensor) -> Result<Tensor>;
@@ -37,17 +37,29 @@ fn output_and_gradient<T: Element>(op: Op, x: &[T]) -> Result<[Vec<f64>; 2]> {
 
 /// Outputs and gradients where exp neither overflows nor drowns in 1 +.
 fn agree<T: Element>(low: f64, high: f64) {
-    let x: Vec<T> = (0..=2000).map(|i| T::from_f64(low + (high - low) * i as f64 / 2000.0)).collect();
+    let x: Vec<T> = (0..=2000)
+        .map(|i| T::from_f64(low + (high - low) * i as f64 / 2000.0))
+        .collect();
     for (name, ours, theirs) in PAIRS {
-        let (ours, theirs) = (output_and_gradient(ours, &x).unwrap(), output_and_gradient(theirs, &x).unwrap());
+        let (ours, theirs) = (
+            output_and_gradient(ours, &x).unwrap(),
+            output_and_gradient(theirs, &x).unwrap(),
+        );
         for (what, (ours, theirs)) in ["", "′"].iter().zip(ours.iter().zip(&theirs)) {
             let mut worst = 0f64;
             for ((x, ours), theirs) in x.iter().zip(ours).zip(theirs) {
                 let share = (ours - theirs).abs() / composed::<T>(x.to_f64());
-                assert!(share <= 1.0, "{name}{what} of {x} in {:?}: {ours:e}, composed {theirs:e}", T::DTYPE);
+                assert!(
+                    share <= 1.0,
+                    "{name}{what} of {x} in {:?}: {ours:e}, composed {theirs:e}",
+                    T::DTYPE
+                );
                 worst = worst.max(share);
             }
-            show(&format!("{name}{what} in {:?}: {worst:.2} of the tolerance away from composed", T::DTYPE));
+            show(&format!(
+                "{name}{what} in {:?}: {worst:.2} of the tolerance away from composed",
+                T::DTYPE
+            ));
         }
     }
 }
@@ -67,12 +79,20 @@ fn tail<T: Element>(at: f64) {
         assert_eq!(output[0], 0.0, "composed {name} of {at} in {:?}", T::DTYPE);
         let [output, gradient] = output_and_gradient(ours, &x).unwrap();
         let (x, e) = (x[0].to_f64(), x[0].to_f64().exp());
-        let (value, slope) = if name == "mish" { (x * e, (1.0 + x) * e) } else { (e, e) };
+        let (value, slope) = if name == "mish" {
+            (x * e, (1.0 + x) * e)
+        } else {
+            (e, e)
+        };
         // All but e² of the true value, and the rounding of the type.
         let tolerance = 2f64.powi(-T::FRACTION) + 2.0 * e;
         for (actual, expected) in [(output[0], value), (gradient[0], slope)] {
             let close = (actual / expected - 1.0).abs() <= tolerance;
-            assert!(close, "{name} of {x} in {:?}: {actual:e}, expected {expected:e}", T::DTYPE);
+            assert!(
+                close,
+                "{name} of {x} in {:?}: {actual:e}, expected {expected:e}",
+                T::DTYPE
+            );
         }
     }
 }
@@ -90,13 +110,21 @@ fn overflow<T: Element>(below: f64, from: f64) {
     for (name, ours, theirs) in PAIRS {
         let [_, gradient] = output_and_gradient(theirs, &x).unwrap();
         let nan: Vec<bool> = gradient.iter().map(|g| g.is_nan()).collect();
-        assert_eq!(nan, [false, true, true], "composed {name} in {:?} at {x:?}: {gradient:?}", T::DTYPE);
+        assert_eq!(
+            nan,
+            [false, true, true],
+            "composed {name} in {:?} at {x:?}: {gradient:?}",
+            T::DTYPE
+        );
         let [output, gradient] = output_and_gradient(ours, &x).unwrap();
         let one = |limit: f64| if name == "tanh_softplus" { 1.0 } else { limit };
         let slope = if name == "tanh_softplus" { 0.0 } else { 1.0 };
         for ((x, y), g) in x.iter().zip(output).zip(gradient) {
             let expected = one(x.to_f64());
-            assert!((y / expected - 1.0).abs() < 1e-5 && (g - slope).abs() < 1e-5, "{name} of {x}: {y}, {g}");
+            assert!(
+                (y / expected - 1.0).abs() < 1e-5 && (g - slope).abs() < 1e-5,
+                "{name} of {x}: {y}, {g}"
+            );
         }
     }
 }
@@ -124,7 +152,12 @@ fn composed_ops_between() {
             actual.iter().zip(&exact).map(relative).fold(0.0, f64::max)
         };
         assert!(error(&ours) <= 0.5001 * 2f64.powi(-T::FRACTION) && error(&theirs) > 10.0 * error(&ours));
-        format!("mish on [-4, 8] in {:?}, relative: composed {:.1e}, ours {:.1e}\n", T::DTYPE, error(&theirs), error(&ours))
+        format!(
+            "mish on [-4, 8] in {:?}, relative: composed {:.1e}, ours {:.1e}\n",
+            T::DTYPE,
+            error(&theirs),
+            error(&ours)
+        )
     }
     show(&(worst::<f16>() + &worst::<bf16>()));
 }

@@ -3,9 +3,10 @@
 mod support;
 
 use candle_mish::{Activation, Softplus};
-use support::accuracy::{conclude, double};
+use support::accuracy::double;
 use support::backend::{CPU, PARAMETERS};
 use support::inputs::{doubles, edges_of};
+use support::table::conclude;
 
 #[test]
 fn activations() {

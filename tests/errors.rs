@@ -11,7 +11,10 @@ use support::backend::{Backend, Function, CPU};
 fn refused<T: std::fmt::Debug>(result: Result<T>, parts: &[&str]) {
     let message = result.expect_err("bad input was taken").to_string();
     let lower = message.to_lowercase();
-    let missing: Vec<_> = parts.iter().filter(|part| !lower.contains(&part.to_lowercase())).collect();
+    let missing: Vec<_> = parts
+        .iter()
+        .filter(|part| !lower.contains(&part.to_lowercase()))
+        .collect();
     assert!(missing.is_empty(), "{message:?} does not name {missing:?}");
 }
 
@@ -50,7 +53,10 @@ fn integers_backward() {
 #[test]
 fn integers_without_elements() {
     for activation in Activation::ALL {
-        refused(activation.forward(&ones(&[0], DType::U8)), &[activation.name(), "u8"]);
+        refused(
+            activation.forward(&ones(&[0], DType::U8)),
+            &[activation.name(), "u8"],
+        );
     }
 }
 
@@ -90,7 +96,13 @@ fn operands_of_different_shapes() {
 #[test]
 fn parameters_of_softplus() {
     let infinity = f64::INFINITY;
-    for (beta, name) in [(0.0, "0"), (-0.0, "0"), (infinity, "inf"), (-infinity, "-inf"), (f64::NAN, "NaN")] {
+    for (beta, name) in [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (infinity, "inf"),
+        (-infinity, "-inf"),
+        (f64::NAN, "NaN"),
+    ] {
         let parts = ["softplus", "beta", "finite", "non-zero", name];
         refused(Softplus::new(beta, 20.0), &parts);
         refused(softplus_with(&ones(&[1], DType::F32), beta, 20.0), &parts);
@@ -109,7 +121,10 @@ fn names() {
     }
     for unknown in ["relu", "", "Mish", " mish", "tanh-softplus"] {
         let quoted = format!("{unknown:?}");
-        refused(unknown.parse::<Activation>(), &[&quoted, "mish", "softplus", "tanh_softplus"]);
+        refused(
+            unknown.parse::<Activation>(),
+            &[&quoted, "mish", "softplus", "tanh_softplus"],
+        );
     }
 }
 
@@ -117,7 +132,10 @@ fn names() {
 fn orders() {
     for activation in Activation::ALL {
         for (order, name) in [(0, "0"), (3, "3"), (usize::MAX, "18446744073709551615")] {
-            refused(Derivative::new(activation, order), &[activation.name(), name, "1 or 2"]);
+            refused(
+                Derivative::new(activation, order),
+                &[activation.name(), name, "1 or 2"],
+            );
         }
     }
 }
@@ -131,7 +149,9 @@ fn third_derivative() {
         let out = x.apply_op2(&x.ones_like().unwrap(), second).unwrap();
         match out.sum_all().unwrap().backward() {
             Err(Error::BackwardNotSupported { op }) => assert!(op.contains(activation.name()), "{op}"),
-            Err(Error::WithBacktrace { inner, .. }) => assert!(matches!(*inner, Error::BackwardNotSupported { .. })),
+            Err(Error::WithBacktrace { inner, .. }) => {
+                assert!(matches!(*inner, Error::BackwardNotSupported { .. }))
+            }
             other => panic!("{activation}: {:?}", other.map(|_| "a gradient")),
         }
     }

@@ -4,9 +4,9 @@ mod support;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Instant;
-use support::accuracy::{conclude, show};
 use support::backend::{Function, CPU};
 use support::sweep::{patterns, sweep};
+use support::table::{conclude, show};
 
 #[test]
 #[ignore = "takes minutes"]

@@ -153,7 +153,10 @@ fn check_activation(f: Function) {
     // A view in, and a gradient that arrives transposed.
     first_and_second(|args| (f(&args[0].t()?)? * 2.)?.t(), &matrix);
     // A broadcast input collects the gradient of every copy.
-    first_and_second(|args| f(&args[0].broadcast_as((2, 4))?), std::slice::from_ref(&row));
+    first_and_second(
+        |args| f(&args[0].broadcast_as((2, 4))?),
+        std::slice::from_ref(&row),
+    );
     // Behind and in front of other ops, one of them the same activation.
     first_and_second(|args| f(&(f(&args[0])? * &args[1])?), &[row, half]);
 }

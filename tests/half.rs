@@ -3,8 +3,9 @@
 mod support;
 
 use half::{bf16, f16};
-use support::accuracy::{conclude, half, half_product};
+use support::accuracy::{half, half_product};
 use support::backend::{Function, CPU};
+use support::table::conclude;
 use support::ulp::Element;
 
 fn every_input<T: Element>(functions: &[Function]) {

@@ -5,11 +5,12 @@
 mod support;
 
 use half::{bf16, f16};
-use support::accuracy::{conclude_briefly, double, half, show, Row};
+use support::accuracy::{double, half};
 use support::backend::{eval, Function, CPU};
 use support::inputs::{doubles, every_half};
 use support::process::{checksum, in_processes};
 use support::sweep::{directed, sweep, CHUNK};
+use support::table::{conclude_briefly, show, Row};
 use support::ulp::Element;
 
 /// What a worker is to use, by the name that `CANDLE_MISH_ISA` takes.
@@ -38,8 +39,16 @@ fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
 /// Runs `work` once per instruction set; what it returned for each.
 fn on_each(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<(&'static str, Vec<u8>)>> {
     let names = available();
-    let settings: Vec<_> = names.iter().map(|name| vec![("CANDLE_MISH_ISA", *name)]).collect();
-    Some(names.into_iter().zip(in_processes(test, &settings, work)?).collect())
+    let settings: Vec<_> = names
+        .iter()
+        .map(|name| vec![("CANDLE_MISH_ISA", *name)])
+        .collect();
+    Some(
+        names
+            .into_iter()
+            .zip(in_processes(test, &settings, work)?)
+            .collect(),
+    )
 }
 
 fn title(of: &str) -> String {
@@ -55,9 +64,15 @@ fn half_types_have_the_same_bits() {
         Function::all().into_iter().flat_map(sum).collect()
     }
     let work = || [check::<f16>(), check::<bf16>()].concat();
-    let Some(results) = on_each("half_types_have_the_same_bits", work) else { return };
+    let Some(results) = on_each("half_types_have_the_same_bits", work) else {
+        return;
+    };
     for (name, sums) in &results {
-        assert!(*sums == results[0].1, "16-bit results on {name} are not those on {}", results[0].0);
+        assert!(
+            *sums == results[0].1,
+            "16-bit results on {name} are not those on {}",
+            results[0].0
+        );
     }
 }
 
@@ -65,18 +80,28 @@ fn half_types_have_the_same_bits() {
 fn count_differences<T: Element>(test: &str, points: &[T], check: impl Fn() -> Vec<Row>) {
     let work = || {
         conclude_briefly(&title(T::DTYPE.as_str()), &check());
-        Function::plain().into_iter().flat_map(|f| bytes(&eval(&CPU, f, points, None)).collect::<Vec<_>>()).collect()
+        Function::plain()
+            .into_iter()
+            .flat_map(|f| bytes(&eval(&CPU, f, points, None)).collect::<Vec<_>>())
+            .collect()
     };
-    let Some(results) = on_each(test, work) else { return };
+    let Some(results) = on_each(test, work) else {
+        return;
+    };
     let (first, all) = &results[0];
     for (name, other) in &results[1..] {
         let per_function = std::mem::size_of::<u64>() * points.len();
-        let pairs = Function::plain().into_iter().zip(all.chunks(per_function).zip(other.chunks(per_function)));
+        let pairs = Function::plain()
+            .into_iter()
+            .zip(all.chunks(per_function).zip(other.chunks(per_function)));
         let lines = pairs.map(|(f, (a, b))| {
             let count = a.chunks(8).zip(b.chunks(8)).filter(|(a, b)| a != b).count();
             format!("{f:<20}{count} of {}\n", points.len())
         });
-        let title = format!("{} results on {name} that differ from those on {first}", T::DTYPE.as_str());
+        let title = format!(
+            "{} results on {name} that differ from those on {first}",
+            T::DTYPE.as_str()
+        );
         show(&format!("{title}\n{}", lines.collect::<String>()));
     }
 }
@@ -85,7 +110,15 @@ fn count_differences<T: Element>(test: &str, points: &[T], check: impl Fn() -> V
 fn f32_within_the_contract() {
     let points = directed();
     let chunk = |i: usize| points.chunks(CHUNK).nth(i).unwrap().to_vec();
-    let check = || sweep(&CPU, &Function::all(), points.len().div_ceil(CHUNK), chunk, |_| ());
+    let check = || {
+        sweep(
+            &CPU,
+            &Function::all(),
+            points.len().div_ceil(CHUNK),
+            chunk,
+            |_| (),
+        )
+    };
     count_differences("f32_within_the_contract", &points, check);
 }
 

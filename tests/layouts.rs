@@ -32,7 +32,10 @@ fn views_in_several_threads() {
 
 #[test]
 fn every_pair_of_views() {
-    let mish = |order| Function { activation: candle_mish::Activation::Mish, order };
+    let mish = |order| Function {
+        activation: candle_mish::Activation::Mish,
+        order,
+    };
     check_shapes::<f32>(&CPU, mish(1), &[&[19, 33], &[3, 5, 2, 7], &[2, 300]], usize::MAX);
     check_shapes::<bf16>(&CPU, mish(2), &[&[19, 33], &[3, 5, 2, 7], &[2, 300]], usize::MAX);
 }
@@ -60,13 +63,21 @@ fn any_number_of_threads() {
     let threads = ["1", "2", "5"].map(|n| vec![("CANDLE_NUM_THREADS", n)]);
     let work = || {
         let sums = Function::plain().into_iter().flat_map(|f| {
-            let large = [large::<f16>(&CPU, f), large::<bf16>(&CPU, f), large::<f32>(&CPU, f), large::<f64>(&CPU, f)];
+            let large = [
+                large::<f16>(&CPU, f),
+                large::<bf16>(&CPU, f),
+                large::<f32>(&CPU, f),
+                large::<f64>(&CPU, f),
+            ];
             large.map(|bits| checksum(bits.into_iter().flat_map(u64::to_le_bytes)))
         });
         sums.flat_map(u64::to_le_bytes).collect()
     };
     if let Some(results) = in_processes("any_number_of_threads", &threads, work) {
         assert!(!results[0].is_empty());
-        assert!(results.iter().all(|result| *result == results[0]), "results depend on the number of threads");
+        assert!(
+            results.iter().all(|result| *result == results[0]),
+            "results depend on the number of threads"
+        );
     }
 }

@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use candle_mish::{mish, softplus, tanh_softplus};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use support::accuracy::show;
+use support::table::show;
 
 struct Counting;
 
@@ -39,7 +39,10 @@ const N: usize = 1 << 20;
 fn tensors(bytes: usize) -> usize {
     let size = N * std::mem::size_of::<f32>();
     let n = (bytes + size / 2) / size;
-    assert!(bytes.abs_diff(n * size) < size / 50, "{bytes} bytes are no whole number of tensors");
+    assert!(
+        bytes.abs_diff(n * size) < size / 50,
+        "{bytes} bytes are no whole number of tensors"
+    );
     n
 }
 

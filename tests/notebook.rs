@@ -98,7 +98,10 @@ fn run(ours: Function, dtype: DType) -> Result<(Vec<f64>, Vec<f64>)> {
     let g = Tensor::new(grad_out(), &Device::Cpu)?.to_dtype(dtype)?;
     let y = ours(&x)?;
     let grads = (&y * g)?.sum_all()?.backward()?;
-    Ok((to_f64(&y), to_f64(grads.get(&x).expect("a gradient for the input"))))
+    Ok((
+        to_f64(&y),
+        to_f64(grads.get(&x).expect("a gradient for the input")),
+    ))
 }
 
 #[track_caller]
@@ -120,7 +123,10 @@ fn backward_cell(ours: Function, notebook: &Reference) {
 
 #[track_caller]
 fn gradcheck_cell(ours: Function) {
-    let inp = Tensor::new(inp(), &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+    let inp = Tensor::new(inp(), &Device::Cpu)
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap();
     gradcheck(|args| ours(&args[0]), &[inp]).unwrap();
 }
 
@@ -188,7 +194,8 @@ fn where_the_saved_output_has_cancelled_ours_has_not() {
     assert_eq!((SOFT_PLUS_TEST.backward)(sp(below_f64)), 0.);
     let x = [f64::from(below_f32), below_f64];
     for dtype in [DType::F32, DType::F64] {
-        let x_var = Var::from_tensor(&Tensor::new(&x, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap();
+        let x_var =
+            Var::from_tensor(&Tensor::new(&x, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap();
         let grads = softplus(&x_var).unwrap().sum_all().unwrap().backward().unwrap();
         for (x, grad) in x.iter().zip(to_f64(grads.get(&x_var).unwrap())) {
             let sigmoid = x.exp() / (1. + x.exp());

@@ -7,11 +7,12 @@ use candle_mish::Activation;
 use dashu_float::ops::Abs;
 use dashu_float::DBig;
 use half::{bf16, f16};
-use support::accuracy::{show, REFERENCE_ERROR};
+use support::accuracy::REFERENCE_ERROR;
 use support::backend::{Function, ORDERS};
 use support::contract::{near_root, NEAR_ROOT, ROOTS};
 use support::inputs::{every_half, log_spaced};
 use support::reference::{exact, real, real_of, Batch, Point, Real};
+use support::table::show;
 use support::ulp::{error, nearest, scale, Element, Exact};
 
 /// The definitions, with as many digits as `x` has.
@@ -36,7 +37,9 @@ fn forms_agree_with_definitions() {
     const PRECISION: usize = 1000;
     let step = real_of(scale(1.0, -150), PRECISION);
     let mut worst = 0f64;
-    for x in [-80.0, -20.5, -6.8, -2.3, -1.2, -0.7, -1e-3, 1e-3, 0.37, 1.5, 4.0, 12.25, 33.0] {
+    for x in [
+        -80.0, -20.5, -6.8, -2.3, -1.2, -0.7, -1e-3, 1e-3, 0.37, 1.5, 4.0, 12.25, 33.0,
+    ] {
         let at = real_of(x, PRECISION);
         for activation in Activation::ALL {
             let f = |x: &Real| by_definition(activation, x, PRECISION);
@@ -46,24 +49,40 @@ fn forms_agree_with_definitions() {
             let values = Point::new(x).values(activation);
             for (order, (expected, actual)) in [middle, first, second].into_iter().zip(values).enumerate() {
                 let error = ((&actual - &expected) / expected).abs().to_f64().value();
-                assert!(error < 2f64.powi(-140), "{activation}, order {order}, x = {x}: {error:e}");
+                assert!(
+                    error < 2f64.powi(-140),
+                    "{activation}, order {order}, x = {x}: {error:e}"
+                );
                 worst = worst.max(error);
             }
         }
     }
-    show(&format!("160-bit reference against definitions: relative error {worst:.1e} at most"));
+    show(&format!(
+        "160-bit reference against definitions: relative error {worst:.1e} at most"
+    ));
 }
 
 /// e and ln 2 to 60 digits, and that exp and ln undo each other.
 #[test]
 fn multiprecision_arithmetic() {
     let close = |actual: Real, expected: &str| {
-        let expected: Real = expected.parse::<DBig>().unwrap().to_binary().value().with_rounding();
+        let expected: Real = expected
+            .parse::<DBig>()
+            .unwrap()
+            .to_binary()
+            .value()
+            .with_rounding();
         let error = (actual - expected).abs().to_f64().value();
         assert!(error < 2f64.powi(-150), "{error:e}");
     };
-    close(real(1.0).exp(), "2.71828182845904523536028747135266249775724709369995957496696763");
-    close(real(1.0).ln_1p(), "0.693147180559945309417232121458176568075500134360255254120680009");
+    close(
+        real(1.0).exp(),
+        "2.71828182845904523536028747135266249775724709369995957496696763",
+    );
+    close(
+        real(1.0).ln_1p(),
+        "0.693147180559945309417232121458176568075500134360255254120680009",
+    );
     for x in log_spaced(1e-12, 700.0, 300) {
         let back = real_of(x, 200).exp().ln();
         let error = (back - real_of(x, 200)).abs().to_f64().value();
@@ -80,10 +99,20 @@ fn reference_in_f64() {
     let lines = functions.chunks(ORDERS.len()).map(|orders| {
         let beta = Batch::beta(orders[0]);
         // Before t and its multiples lose digits to underflow.
-        let points: Vec<f64> = points.iter().copied().filter(|x| (beta * x).abs() < 700.0).collect();
+        let points: Vec<f64> = points
+            .iter()
+            .copied()
+            .filter(|x| (beta * x).abs() < 700.0)
+            .collect();
         let batch = Batch::new(points.iter().copied(), beta);
-        let expected: Vec<[Exact; 3]> = points.iter().map(|x| exact(orders[0].activation, *x, true)).collect();
-        orders.iter().map(|f| compare_with_batch(*f, &points, &batch, &expected)).collect::<String>()
+        let expected: Vec<[Exact; 3]> = points
+            .iter()
+            .map(|x| exact(orders[0].activation, *x, true))
+            .collect();
+        orders
+            .iter()
+            .map(|f| compare_with_batch(*f, &points, &batch, &expected))
+            .collect::<String>()
     });
     show(&lines.collect::<String>());
 }
@@ -92,14 +121,22 @@ fn compare_with_batch(f: Function, points: &[f64], batch: &Batch, expected: &[[E
     let mut values = Vec::new();
     batch.values(f, true, &mut values);
     let mut worst = (0.0, 0.0);
-    for ((&x, value), expected) in points.iter().zip(values).zip(expected).filter(|((x, _), _)| !near_root(f, **x)) {
+    for ((&x, value), expected) in points
+        .iter()
+        .zip(values)
+        .zip(expected)
+        .filter(|((x, _), _)| !near_root(f, **x))
+    {
         let relative = error(value, &expected[f.order]) * 2f64.powi(-52);
         if relative > worst.0 {
             worst = (relative, x);
         }
     }
     assert!(worst.0 < REFERENCE_ERROR, "{f}: {worst:?}");
-    format!("{f}: relative error {:.1e} at most, at x = {:e}\n", worst.0, worst.1)
+    format!(
+        "{f}: relative error {:.1e} at most, at x = {:e}\n",
+        worst.0, worst.1
+    )
 }
 
 /// The listed roots are roots, and there are no others.
@@ -117,8 +154,14 @@ fn roots() {
                 let half: Vec<f64> = grid.iter().copied().filter(|x| x * side > 0.0).collect();
                 let signs: Vec<bool> = half.iter().map(|x| sign(activation, order, *x)).collect();
                 let changes = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
-                let listed = |(a, o, root): &&(Activation, usize, f64)| (*a, *o) == (activation, order) && root * side > 0.0;
-                assert_eq!(changes, ROOTS.iter().filter(listed).count(), "{activation}, order {order}");
+                let listed = |(a, o, root): &&(Activation, usize, f64)| {
+                    (*a, *o) == (activation, order) && root * side > 0.0
+                };
+                assert_eq!(
+                    changes,
+                    ROOTS.iter().filter(listed).count(),
+                    "{activation}, order {order}"
+                );
             }
         }
     }
@@ -126,7 +169,10 @@ fn roots() {
 
 /// Every finite number is the nearest to itself; the next representable one is an ulp away; halfway points go to even.
 fn measure_of<T: Element>() {
-    let finite: Vec<T> = every_half::<T>().into_iter().filter(|x| x.to_f64().is_finite()).collect();
+    let finite: Vec<T> = every_half::<T>()
+        .into_iter()
+        .filter(|x| x.to_f64().is_finite())
+        .collect();
     for x in finite {
         let (value, exact) = (x.to_f64(), Exact::of(x.to_f64()));
         assert_eq!((nearest::<T>(&exact), error(x, &exact)), (x.bits(), 0.0), "{x}");
@@ -139,9 +185,19 @@ fn measure_of<T: Element>() {
         assert_eq!([error(x, &halfway), error(next, &halfway)], [0.5, 0.5], "{x}");
         let even = if x.bits() & 1 == 0 { x } else { next };
         assert_eq!(nearest::<T>(&halfway), even.bits(), "{x} {half:e}");
-        let above = Exact { low: 1e-30_f64.copysign(half), ..halfway };
-        let below = Exact { low: -1e-30_f64.copysign(half), ..halfway };
-        assert_eq!([nearest::<T>(&above), nearest::<T>(&below)], [next.bits(), x.bits()], "{x}");
+        let above = Exact {
+            low: 1e-30_f64.copysign(half),
+            ..halfway
+        };
+        let below = Exact {
+            low: -1e-30_f64.copysign(half),
+            ..halfway
+        };
+        assert_eq!(
+            [nearest::<T>(&above), nearest::<T>(&below)],
+            [next.bits(), x.bits()],
+            "{x}"
+        );
     }
 }
 
@@ -152,8 +208,28 @@ fn measure() {
     // The smallest f32, and what lies far below it.
     let tiny = f32::from_bits(1);
     assert_eq!(error(0f32, &Exact::of(tiny as f64)), 1.0);
-    assert_eq!(error(tiny, &Exact { high: 1.0, low: 0.0, exponent: -20000 }), 1.0);
-    assert_eq!(error(1.0 + f64::EPSILON, &Exact { high: 1.0, low: 0.25 * f64::EPSILON, exponent: 0 }), 0.75);
+    assert_eq!(
+        error(
+            tiny,
+            &Exact {
+                high: 1.0,
+                low: 0.0,
+                exponent: -20000
+            }
+        ),
+        1.0
+    );
+    assert_eq!(
+        error(
+            1.0 + f64::EPSILON,
+            &Exact {
+                high: 1.0,
+                low: 0.25 * f64::EPSILON,
+                exponent: 0
+            }
+        ),
+        0.75
+    );
     assert_eq!(error(f64::from_bits(3), &Exact::of(f64::from_bits(1))), 2.0);
     assert_eq!(error(f32::NAN, &Exact::of(1.0)), f64::INFINITY);
     assert_eq!(error(f16::INFINITY, &Exact::of(1e9)), 0.0);

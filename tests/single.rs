@@ -2,20 +2,29 @@
 
 mod support;
 
-use support::accuracy::conclude;
 use support::backend::{Function, CPU};
 use support::sweep::{directed, patterns, sweep, CHUNK};
+use support::table::conclude;
 
 #[test]
 fn every_4099th_input() {
     let (chunks, inputs) = patterns(4099);
-    conclude("every 4099th input of f32", &sweep(&CPU, &Function::all(), chunks, inputs, |_| ()));
+    conclude(
+        "every 4099th input of f32",
+        &sweep(&CPU, &Function::all(), chunks, inputs, |_| ()),
+    );
 }
 
 #[test]
 fn edges_and_where_results_vary() {
     let points = directed();
     let chunk = |i: usize| points.chunks(CHUNK).nth(i).unwrap().to_vec();
-    let rows = sweep(&CPU, &Function::all(), points.len().div_ceil(CHUNK), chunk, |_| ());
+    let rows = sweep(
+        &CPU,
+        &Function::all(),
+        points.len().div_ceil(CHUNK),
+        chunk,
+        |_| (),
+    );
     conclude("directed inputs of f32", &rows);
 }

@@ -21,12 +21,20 @@ fn conclude(checks: impl IntoIterator<Item = Check>) {
 
 #[test]
 fn limits() {
-    conclude(Function::all().into_iter().flat_map(|f| every_type!(check_limits, f)));
+    conclude(
+        Function::all()
+            .into_iter()
+            .flat_map(|f| every_type!(check_limits, f)),
+    );
 }
 
 #[test]
 fn nan_stays_nan() {
-    conclude(Function::all().into_iter().flat_map(|f| every_type!(check_nan, f)));
+    conclude(
+        Function::all()
+            .into_iter()
+            .flat_map(|f| every_type!(check_nan, f)),
+    );
 }
 
 #[test]
@@ -37,7 +45,11 @@ fn special_factors() {
 
 #[test]
 fn finite_with_the_sign_of_the_true_value() {
-    conclude(Function::all().into_iter().flat_map(|f| every_type!(check_finite_and_sign, f)));
+    conclude(
+        Function::all()
+            .into_iter()
+            .flat_map(|f| every_type!(check_finite_and_sign, f)),
+    );
 }
 
 #[test]

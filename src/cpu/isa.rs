@@ -4,12 +4,12 @@ use std::sync::OnceLock;
 
 /// An instruction set that the CPU backend has a path for.
 #[derive(Clone, Copy, Debug)]
-pub struct Isa(pub(super) pulp::Arch);
+pub(crate) struct Isa(pub(super) pulp::Arch);
 
 impl Isa {
     /// The best that this processor has, or what `CANDLE_MISH_ISA` names, if the processor has it:
     /// `baseline`, `avx2` or `avx512`. Read once.
-    pub fn get() -> Self {
+    pub(crate) fn get() -> Self {
         static ISA: OnceLock<Isa> = OnceLock::new();
         *ISA.get_or_init(|| {
             let wanted = std::env::var("CANDLE_MISH_ISA").unwrap_or_default();
@@ -33,7 +33,7 @@ impl Isa {
     }
 
     /// The name, as `CANDLE_MISH_ISA` takes it where there is a choice.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             pulp::Arch::V4(_) => "avx512",

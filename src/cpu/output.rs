@@ -9,16 +9,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
 /// Which thread gets which range has no influence on the values: `fill` sees positions only.
-pub(super) fn collect<T: Copy + Send>(len: usize, fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync) -> Vec<T> {
+pub(super) fn collect<T: Copy + Send>(
+    len: usize,
+    fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync,
+) -> Vec<T> {
     let mut out = Vec::with_capacity(len);
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
     if len < PARALLEL_MIN {
         fill(0..len, whole);
     } else {
+        // Units after the first begin on a cache line.
+        let shift = whole.as_ptr().align_offset(64).min(UNIT);
         let base = SendPtr(whole.as_mut_ptr());
-        for_units(len.div_ceil(UNIT), |unit| {
-            let range = unit * UNIT..len.min((unit + 1) * UNIT);
+        for_units((len - shift).div_ceil(UNIT), |unit| {
+            let start = if unit == 0 { 0 } else { unit * UNIT + shift };
+            let range = start..len.min((unit + 1) * UNIT + shift);
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
             fill(range, part);

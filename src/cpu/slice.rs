@@ -157,7 +157,13 @@ impl<F: Family, G: Factor<f64>> Loop for Pass<'_, F, G, f64> {
 macro_rules! kernel {
     ($t:ident, $vectors:ident, $has_vectors:expr) => {
         impl Kernel for $t {
-            fn run<F: Family, G: Factor<Self>>(isa: Isa, f: F, x: &[Self], g: G, out: &mut [MaybeUninit<Self>]) {
+            fn run<F: Family, G: Factor<Self>>(
+                isa: Isa,
+                f: F,
+                x: &[Self],
+                g: G,
+                out: &mut [MaybeUninit<Self>],
+            ) {
                 assert_eq!(x.len(), out.len());
                 assert!(g.slice().is_none_or(|g| g.len() == x.len()));
                 let pass = Pass { f, x, g, out };
@@ -199,8 +205,12 @@ half_pass!(bf16);
 /// Up to `CHUNK` elements: in f32 where both ends of its error interval round to the same 16 bits, in f64 where
 /// they do not, which is about one element in a thousand.
 #[inline(always)]
-fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(f: F, x: &[T], g: G, out: &mut [MaybeUninit<T>])
-where
+fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
+    f: F,
+    x: &[T],
+    g: G,
+    out: &mut [MaybeUninit<T>],
+) where
     [T]: HalfFloatSliceExt,
 {
     let n = x.len();

@@ -56,7 +56,11 @@ pub(super) fn binary<T: Copy>(
 
 /// Calls `each` with the operands' offsets, the number of elements done before, and the length of every run of
 /// the innermost dim within `range`.
-fn for_runs<const N: usize>(shape: &Collapsed<N>, range: Range<usize>, mut each: impl FnMut([usize; N], usize, usize)) {
+fn for_runs<const N: usize>(
+    shape: &Collapsed<N>,
+    range: Range<usize>,
+    mut each: impl FnMut([usize; N], usize, usize),
+) {
     let (len, strides) = shape.inner();
     let mut at = range.start;
     while at < range.end {

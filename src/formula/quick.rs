@@ -6,16 +6,17 @@
 use super::{by_sign, exp_parts, polynomial};
 use crate::real::Real;
 
-/// log1p(t)/t on 0 ≤ t ≤ 1 in powers of t − ½, error 2.1e-7.
+/// log1p(t)/t on 0 ≤ t ≤ 1 in powers of t − ½, error 3.3e-8.
 const LOG1P: &[f64] = &[
-    0.810930063477,
-    -0.288527006777,
-    0.132629248083,
-    -0.0677004260337,
-    0.036228027314,
-    -0.0203168800759,
-    0.0141948658928,
-    -0.00837115254997,
+    0.810930216,
+    -0.288526673,
+    0.132609494,
+    -0.0677111866,
+    0.036625606,
+    -0.0202303406,
+    0.0116395754,
+    -0.00856965611,
+    0.00512610214,
 ];
 
 pub(crate) struct Quick<R> {
@@ -58,20 +59,22 @@ pub(crate) fn tanh_softplus<R: Real>(x: R) -> Quick<R> {
     well_conditioned(R::if_gt(x, R::lit(R::SATURATED), R::lit(1.0), value))
 }
 
-/// mish′ = (e/M)·(1 + e/2 + x(1 + e)/M), whose terms cancel near the root.
+/// mish′ as in `formula.rs`; its two terms cancel near the root.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R) -> Quick<R> {
     let x = x.at_least(R::LOWEST).at_most(R::SATURATED);
-    let one = R::lit(1.0);
+    let (one, unscale) = (R::lit(1.0), R::lit(R::UNSCALE));
     let scaled = exp(x);
-    let e = scaled * R::lit(R::UNSCALE);
-    let b = e.mla(R::lit(0.5), one);
-    let r = e.mla(b, one).recip_full();
-    let lead = scaled * r * R::lit(R::UNSCALE);
-    let q = (one + e) * r;
+    let e = scaled * unscale;
+    let half = e * R::lit(0.5);
+    let r = (one + e.mla(half, e)).recip_full();
+    let half_square = scaled * half;
+    let tail = (-half_square).mla(x * e * r, half_square);
+    let x1 = one + x;
+    let r = r * unscale;
     Quick {
-        value: lead * x.mla(q, b),
-        magnitude: lead * x.abs().mla(q, b),
+        value: scaled.mla(x1, tail) * r,
+        magnitude: scaled.mla(x1.abs(), tail) * r,
     }
 }
 
@@ -126,6 +129,7 @@ mod tests {
 
     #[test]
     fn errors_are_below_the_bounds() {
+        let mut above = Vec::new();
         for activation in Activation::ALL {
             for order in 0..=1 {
                 let (error, x, bound) = with_family!(activation, order, DType::F32, f => {
@@ -133,11 +137,18 @@ mod tests {
                     (error, x, bound_of(f))
                 });
                 let unit = 2f64.powi(24);
-                println!("{activation} order {order}: {:.3}·2⁻²⁴ at {x:e}, bound {:.3}", error * unit, bound * unit);
-                // One unit is left for reciprocals that are an approximation and a Newton step.
-                assert!(error + 1.0 / unit <= bound, "{activation} order {order}");
+                println!(
+                    "{activation} order {order}: {:.3}·2⁻²⁴ at {x:e}, bound {:.3}",
+                    error * unit,
+                    bound * unit
+                );
+                // One unit for reciprocals that are an approximation and a Newton step, one for the product with g.
+                if error + (1 + order) as f64 / unit > bound {
+                    above.push((activation, order));
+                }
             }
         }
+        assert!(above.is_empty(), "{above:?}");
     }
 
     fn bound_of<F: Family>(_: F) -> f64 {

@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn division_by_multiplication_is_exact() {
         let powers = (0..31).flat_map(|b| [(1u64 << b) - 1, 1 << b, (1 << b) + 1]);
-        let divisors: Vec<u64> = powers.chain([3, 5, 7, 10, 641, 1000, 6_700_417, 1_000_003]).collect();
+        let divisors: Vec<u64> = powers
+            .chain([3, 5, 7, 10, 641, 1000, 6_700_417, 1_000_003])
+            .collect();
         for &d in divisors.iter().filter(|d| **d > 0) {
             let (multiplier, shift) = divisor(d);
             for q in [0, 1, 2, 3, 1000, (1 << 31) / d] {

@@ -24,17 +24,17 @@ impl<const N: usize> Collapsed<N> {
             }
             let strides = layouts.map(|l| l.stride()[axis]);
             let last = merged.dims.len().wrapping_sub(1);
-            let mergeable = merged.dims.last().is_some()
-                && (0..N).all(|i| merged.strides[i][last] == strides[i] * dim);
+            let mergeable =
+                merged.dims.last().is_some() && (0..N).all(|i| merged.strides[i][last] == strides[i] * dim);
             if mergeable {
                 merged.dims[last] *= dim;
-                for i in 0..N {
-                    merged.strides[i][last] = strides[i];
+                for (of, stride) in merged.strides.iter_mut().zip(strides) {
+                    of[last] = stride;
                 }
             } else {
                 merged.dims.push(dim);
-                for i in 0..N {
-                    merged.strides[i].push(strides[i]);
+                for (of, stride) in merged.strides.iter_mut().zip(strides) {
+                    of.push(stride);
                 }
             }
         }

@@ -37,7 +37,11 @@ pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
         (Side::Device, DType::F64) => (by_order(2.0, 3.0), 2f64.powi(-52)),
         (_, other) => panic!("no bound for {other:?}"),
     };
-    Bound { ulp, absolute, nearest: side == Side::Cpu && dtype.size_in_bytes() == 2 }
+    Bound {
+        ulp,
+        absolute,
+        nearest: side == Side::Cpu && dtype.size_in_bytes() == 2,
+    }
 }
 
 /// The bound with any g: 16-bit products round once; wider ones round f⁽ᵏ⁾ and then the product, which adds half an
@@ -45,8 +49,16 @@ pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
 pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
     let one = bound(side, dtype, order);
     match dtype {
-        DType::F16 | DType::BF16 => Bound { ulp: 0.501, nearest: false, ..one },
-        _ => Bound { ulp: 2.0 * one.ulp + 0.5, nearest: false, ..one },
+        DType::F16 | DType::BF16 => Bound {
+            ulp: 0.501,
+            nearest: false,
+            ..one
+        },
+        _ => Bound {
+            ulp: 2.0 * one.ulp + 0.5,
+            nearest: false,
+            ..one
+        },
     }
 }
 
@@ -68,8 +80,11 @@ pub fn near_root(f: Function, x: f64) -> bool {
 
 /// To the nearest root of f⁽ᵏ⁾.
 pub fn root_distance(f: Function, x: f64) -> f64 {
-    let of_f = ROOTS.iter().filter(|(activation, order, _)| *activation == f.activation && *order == f.order);
-    of_f.map(|(_, _, root)| (x - root).abs()).fold(f64::INFINITY, f64::min)
+    let of_f = ROOTS
+        .iter()
+        .filter(|(activation, order, _)| *activation == f.activation && *order == f.order);
+    of_f.map(|(_, _, root)| (x - root).abs())
+        .fold(f64::INFINITY, f64::min)
 }
 
 /// How far candle's composed ops may be from the true value in units of the type's rounding error times

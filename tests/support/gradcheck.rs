@@ -166,11 +166,18 @@ fn numeric_column(
         f(&variables(&inputs)?)?.flatten_all()?.to_vec1::<f64>()
     };
     let (above, below) = (shifted(EPS)?, shifted(-EPS)?);
-    Ok(above.iter().zip(&below).map(|(a, b)| (a - b) / (2. * EPS)).collect())
+    Ok(above
+        .iter()
+        .zip(&below)
+        .map(|(a, b)| (a - b) / (2. * EPS))
+        .collect())
 }
 
 fn variables(inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-    inputs.iter().map(|t| Ok(Var::from_tensor(t)?.into_inner())).collect()
+    inputs
+        .iter()
+        .map(|t| Ok(Var::from_tensor(t)?.into_inner()))
+        .collect()
 }
 
 /// The gradient of x⁴ written as (x²)² has a gradient of its own, 12x², of which a detached graph

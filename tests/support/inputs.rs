@@ -1,5 +1,6 @@
 //! Inputs, from four generators: directed cases, edges, log-spaced, seeded random.
 
+use super::backend::PARAMETERS;
 use super::contract::ROOTS;
 use super::ulp::Element;
 use std::f64::consts::LN_2;
@@ -44,21 +45,49 @@ pub fn every_half<T: Element>() -> Vec<T> {
     (0..=u16::MAX as u64).map(T::from_bits).collect()
 }
 
+/// Zero, subnormals, the smallest normal numbers, and where 1 + x rounds to 1.
+const SMALL: &[f64] = &[
+    0.0, 5e-324, 1e-320, 2.3e-308, 1e-300, 1.4e-45, 1.2e-38, 1e-30, 8.7e-19, 1.1e-16, 6e-8, 6.2e-5, 2.4e-4,
+    1e-3, 0.25, 0.5, 1.0, 2.0,
+];
+
+/// 1 − tanh(softplus x) and 1 − σ(x) drop below half an ulp of 1, in one type after the other.
+const SATURATION: &[f64] = &[
+    3.8, 5.0, 6.9, 8.3, 9.0, 11.09, 12.0, 16.6, 17.3, 18.4, 19.1, 20.0, 22.0, 36.0, 36.7, 37.4, 44.0,
+];
+
+/// eˣ and e²ˣ over- and underflow.
+const EXP_RANGE: &[f64] = &[
+    44.4, 51.99, 88.0, 88.72, 88.73, 103.3, 103.97, 104.0, 108.7, 110.0, 125.0, 127.0, 128.0, 256.0, 354.2,
+    372.6, 708.4, 709.78, 709.79, 744.4, 745.13, 745.14, 746.0, 751.7, 752.0, 780.0, 1023.0, 1024.0, 2048.0,
+];
+
+/// Range reductions break.
+const LARGE: &[f64] = &[
+    65504.0,
+    8.72e6,
+    1e7,
+    2.147e9,
+    4.295e9,
+    1e19,
+    3e38,
+    3.4e38,
+    1e100,
+    1e300,
+    f64::MAX,
+];
+
 /// Points where an implementation changes its ways: rounding to T may merge some.
 pub fn edges() -> Vec<f64> {
-    let mut points = vec![
-        0.0, f64::from_bits(1), 1e-320, f64::MIN_POSITIVE, 1e-300, 2f64.powi(-149), 2f64.powi(-126), 6e-8, 6.2e-5,
-        1e-30, 2f64.powi(-60), 2f64.powi(-53), 2f64.powi(-24), 2f64.powi(-12), 1e-3, 0.25, 0.5, 1.0, 2.0,
-        // 1 − tanh(softplus x) and 1 − σ(x) drop below half an ulp of 1.
-        3.8, 5.0, 6.9, 8.3, 9.0, 11.09, 12.0, 16.6, 17.3, 18.4, 19.1, 20.0, 22.0, 36.0, 36.7, 37.4, 44.0,
-        // exp over- and underflows.
-        88.0, 88.72, 88.73, 103.3, 103.97, 104.0, 108.7, 110.0, 125.0, 127.0, 128.0, 256.0, 708.4, 709.78, 709.79,
-        744.4, 745.13, 745.14, 746.0, 751.7, 752.0, 780.0, 1023.0, 1024.0, 2048.0,
-        // Magic-number range reductions break.
-        65504.0, 8.72e6, 1e7, 2f64.powi(31), 2f64.powi(32), 1e19, 3e38, 3.4e38, 1e100, 1e300, f64::MAX,
-    ];
+    let mut points = [SMALL, SATURATION, EXP_RANGE, LARGE].concat();
     // Range reduction by ln 2 switches at odd multiples of half of it.
     points.extend((1..2200).map(|k| 0.5 * k as f64 * LN_2));
+    points.extend(
+        PARAMETERS
+            .iter()
+            .map(|(beta, threshold)| (threshold / beta).abs())
+            .filter(|x| x.is_finite()),
+    );
     points.extend(ROOTS.iter().map(|(_, _, root)| root.abs()));
     let negative: Vec<f64> = points.iter().map(|x| -x).collect();
     [points, negative].concat()
@@ -66,13 +95,19 @@ pub fn edges() -> Vec<f64> {
 
 /// The edges in `T`, each with `n` neighbours on both sides.
 pub fn edges_of<T: Element>(n: u64) -> Vec<T> {
-    let values = edges().into_iter().map(T::from_f64).filter(|x| x.to_f64().is_finite());
+    let values = edges()
+        .into_iter()
+        .map(T::from_f64)
+        .filter(|x| x.to_f64().is_finite());
     let around = |x: T| {
         let sign = 1 << (T::WIDTH - 1);
         let (sign, magnitude) = (x.bits() & sign, x.bits() & !sign);
         (magnitude.saturating_sub(n)..=magnitude + n).map(move |m| T::from_bits(sign | m))
     };
-    values.flat_map(around).filter(|x| x.to_f64().is_finite()).collect()
+    values
+        .flat_map(around)
+        .filter(|x| x.to_f64().is_finite())
+        .collect()
 }
 
 /// `n` magnitudes from `low` to `high`, evenly spaced in their logarithm, with both signs.

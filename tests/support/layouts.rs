@@ -27,17 +27,20 @@ pub fn tensor<T: Element>(dims: &[usize], seed: u64, device: &Device) -> Tensor 
 pub fn embed(t: &Tensor) -> Result<Tensor> {
     let (mut buffer, mut before) = (t.copy()?, vec![]);
     for dim in 0..t.rank() {
-        let pads = [dim + 2, 2 * dim + 1].map(|n| {
+        let pads = [dim % 2 + 1, 1].map(|n| {
             let mut dims = buffer.dims().to_vec();
             dims[dim] = n;
             Tensor::full(f32::NAN, dims, t.device())?.to_dtype(t.dtype())
         });
         let [left, right] = pads;
         buffer = Tensor::cat(&[left?, buffer, right?], dim)?;
-        before.push(dim + 2);
+        before.push(dim % 2 + 1);
     }
     let narrow = |(view, (dim, start)): (Tensor, (usize, usize))| view.narrow(dim, start, t.dim(dim)?);
-    before.into_iter().enumerate().try_fold(buffer, |view, at| narrow((view, at)))
+    before
+        .into_iter()
+        .enumerate()
+        .try_fold(buffer, |view, at| narrow((view, at)))
 }
 
 /// The same values with a stride in the last dim.
@@ -58,8 +61,18 @@ pub fn views<T: Element>(dims: &[usize], device: &Device) -> Vec<View> {
             ("embedded".into(), embed(&t)?),
             ("stepped".into(), stepped(&t)?),
             ("permuted".into(), other_way(&other_way(&t)?.force_contiguous()?)?),
-            ("permuted, embedded".into(), other_way(&embed(&other_way(&t)?.force_contiguous()?)?)?),
-            ("one value".into(), new(&[1, 1], 2).narrow(1, 0, 1)?.broadcast_as((1, 1))?.reshape(())?.broadcast_as(dims)?),
+            (
+                "permuted, embedded".into(),
+                other_way(&embed(&other_way(&t)?.force_contiguous()?)?)?,
+            ),
+            (
+                "one value".into(),
+                new(&[1, 1], 2)
+                    .narrow(1, 0, 1)?
+                    .broadcast_as((1, 1))?
+                    .reshape(())?
+                    .broadcast_as(dims)?,
+            ),
         ];
         for kept in 0..dims.len() {
             // All but one dim have a stride of 0.
@@ -71,7 +84,10 @@ pub fn views<T: Element>(dims: &[usize], device: &Device) -> Vec<View> {
             // One dim has.
             let mut rest = dims.to_vec();
             rest[kept] = 1;
-            views.push((format!("broadcast along dim {kept}"), embed(&new(&rest, 5))?.broadcast_as(dims)?));
+            views.push((
+                format!("broadcast along dim {kept}"),
+                embed(&new(&rest, 5))?.broadcast_as(dims)?,
+            ));
         }
         Ok(views)
     };
@@ -87,18 +103,34 @@ pub fn check_view<T: Element>(backend: &dyn Backend, f: Function, (x_name, x): &
     };
     let g_values = g.map(|(_, g)| values::<T>(g));
     let expected = eval::<T>(backend, f, &values::<T>(x), g_values.as_deref());
-    let out = backend.apply(f, x, g.map(|g| &g.1)).unwrap_or_else(|e| panic!("{}: {e}", what()));
+    let out = backend
+        .apply(f, x, g.map(|g| &g.1))
+        .unwrap_or_else(|e| panic!("{}: {e}", what()));
     assert_eq!((out.dims(), out.dtype()), (x.dims(), x.dtype()), "{}", what());
     let actual = values::<T>(&out);
     let differs = actual.iter().zip(&expected).position(|(a, e)| !a.alike(*e));
     if let Some(i) = differs {
-        panic!("{}: element {i} is {}, contiguous {}", what(), actual[i], expected[i]);
+        panic!(
+            "{}: element {i} is {}, contiguous {}",
+            what(),
+            actual[i],
+            expected[i]
+        );
     }
 }
 
 /// Shapes of every rank: rank 0, dims of size 1, runs shorter and longer than a block.
-pub const SHAPES: [&[usize]; 9] =
-    [&[], &[1], &[37], &[1, 1, 1], &[19, 33], &[3, 1, 70], &[2, 300], &[3, 5, 2, 7], &[2, 1, 3, 1, 4, 2]];
+pub const SHAPES: [&[usize]; 9] = [
+    &[],
+    &[1],
+    &[37],
+    &[1, 1, 1],
+    &[19, 33],
+    &[3, 1, 70],
+    &[2, 300],
+    &[3, 5, 2, 7],
+    &[2, 1, 3, 1, 4, 2],
+];
 
 /// Every view of every shape; a derivative with `partners` kinds of view for g, in turn.
 pub fn check_shapes<T: Element>(backend: &dyn Backend, f: Function, shapes: &[&[usize]], partners: usize) {
@@ -108,7 +140,11 @@ pub fn check_shapes<T: Element>(backend: &dyn Backend, f: Function, shapes: &[&[
             if f.order == 0 {
                 check_view::<T>(backend, f, x, None);
             } else {
-                let others = views.iter().cycle().skip(i.wrapping_mul(3)).take(partners.min(views.len()));
+                let others = views
+                    .iter()
+                    .cycle()
+                    .skip(i.wrapping_mul(3))
+                    .take(partners.min(views.len()));
                 others.for_each(|g| check_view::<T>(backend, f, x, Some(g)));
             }
         }
@@ -123,7 +159,9 @@ pub fn check_empty<T: Element>(backend: &dyn Backend, f: Function) {
         let narrowed = tensor::<T>(&[5], 1, backend.device()).narrow(0, 2, 0).unwrap();
         for x in [t.clone(), t.permute(reversed).unwrap(), narrowed] {
             let g = (f.order > 0).then_some(&x);
-            let out = backend.apply(f, &x, g).unwrap_or_else(|e| panic!("{f} of {dims:?}: {e}"));
+            let out = backend
+                .apply(f, &x, g)
+                .unwrap_or_else(|e| panic!("{f} of {dims:?}: {e}"));
             assert_eq!((out.dims(), out.dtype()), (x.dims(), T::DTYPE), "{f}");
         }
     }
@@ -141,7 +179,9 @@ pub fn check_positions<T: Element>(backend: &dyn Backend, f: Function) {
     const N: usize = 67; // coprime to every vector width
     let (x, g) = (samples::<T>(N, 10), samples::<T>(N, 11));
     let g_of = |g: &[T]| (f.order > 0).then(|| g.to_vec());
-    let alone: Vec<T> = (0..N).map(|i| eval(backend, f, &x[i..=i], g_of(&g[i..=i]).as_deref())[0]).collect();
+    let alone: Vec<T> = (0..N)
+        .map(|i| eval(backend, f, &x[i..=i], g_of(&g[i..=i]).as_deref())[0])
+        .collect();
     for (shift, n) in lengths().into_iter().enumerate() {
         let spread = |values: &[T]| -> Vec<T> { (0..n).map(|i| values[(i + shift) % N]).collect() };
         let (x, g) = (spread(&x), g_of(&spread(&g)));
@@ -154,7 +194,10 @@ pub fn check_positions<T: Element>(backend: &dyn Backend, f: Function) {
             assert_eq!(out.len(), n);
             for (i, (y, alone)) in out.into_iter().zip(spread(&alone)).enumerate() {
                 let dtype = T::DTYPE;
-                assert!(y.alike(alone), "{f} in {dtype:?}: element {i} of {n} is {y}, on its own {alone}");
+                assert!(
+                    y.alike(alone),
+                    "{f} in {dtype:?}: element {i} of {n} is {y}, on its own {alone}"
+                );
             }
         }
     }
@@ -163,10 +206,14 @@ pub fn check_positions<T: Element>(backend: &dyn Backend, f: Function) {
 /// The bits of results that several threads have a part in.
 pub fn large<T: Element>(backend: &dyn Backend, f: Function) -> Vec<u64> {
     let x = tensor::<T>(&[301, 333], 20, backend.device());
-    let g = tensor::<T>(&[333], 21, backend.device()).broadcast_as((301, 333)).unwrap();
+    let g = tensor::<T>(&[333], 21, backend.device())
+        .broadcast_as((301, 333))
+        .unwrap();
     let g = (f.order > 0).then_some(g);
     let transposed = |t: &Tensor| t.t().unwrap();
     let whole = backend.apply(f, &x, g.as_ref()).unwrap();
-    let across = backend.apply(f, &transposed(&x), g.as_ref().map(transposed).as_ref()).unwrap();
+    let across = backend
+        .apply(f, &transposed(&x), g.as_ref().map(transposed).as_ref())
+        .unwrap();
     [bits::<T>(&whole), bits::<T>(&across)].concat()
 }

@@ -25,14 +25,22 @@ fn limits(activation: Activation) -> [[Option<f64>; 3]; 3] {
     let row = |low: f64, middle: f64, high: f64| [Some(low), Some(middle), Some(high)];
     let inf = f64::INFINITY;
     match activation {
-        Activation::Mish => [[Some(-0.0), None, Some(inf)], row(-0.0, 0.6, 1.0), row(-0.0, 0.64, -0.0)],
+        Activation::Mish => [
+            [Some(-0.0), None, Some(inf)],
+            row(-0.0, 0.6, 1.0),
+            row(-0.0, 0.64, -0.0),
+        ],
         Activation::TanhSoftplus => [row(0.0, 0.6, 1.0), row(0.0, 0.32, 0.0), row(0.0, -0.032, -0.0)],
         Activation::Softplus(s) => {
             let beta = s.beta();
             let mut limits = [
                 row(0.0 / beta, LN_2 / beta, inf),
                 row(0.0, 0.5, 1.0),
-                row(0.0 * beta, 0.25 * beta, if s.threshold() < inf { 0.0 } else { 0.0 * beta }),
+                row(
+                    0.0 * beta,
+                    0.25 * beta,
+                    if s.threshold() < inf { 0.0 } else { 0.0 * beta },
+                ),
             ];
             if beta < 0.0 {
                 // The linear side is the negative one: what is at +∞ above belongs to −∞, and the other way round.
@@ -50,9 +58,17 @@ fn alike<T: Element>(actual: T, expected: f64) -> bool {
 
 /// The table above, and that nothing changes on the way to the infinities.
 pub fn check_limits<T: Element>(backend: &dyn Backend, f: Function) -> Check {
-    let mut x = vec![T::from_f64(f64::NEG_INFINITY), T::from_f64(-0.0), T::from_f64(0.0), T::from_f64(f64::INFINITY)];
+    let mut x = vec![
+        T::from_f64(f64::NEG_INFINITY),
+        T::from_f64(-0.0),
+        T::from_f64(0.0),
+        T::from_f64(f64::INFINITY),
+    ];
     let far = [1e4, 65504.0, 1e7, 2f64.powi(32), 3e38, 1e300, f64::MAX];
-    let far = far.into_iter().map(T::from_f64).filter(|x| x.to_f64().is_finite());
+    let far = far
+        .into_iter()
+        .map(T::from_f64)
+        .filter(|x| x.to_f64().is_finite());
     x.extend(far.flat_map(|x| [x, T::from_f64(-x.to_f64())]));
     let limits = limits(f.activation)[f.order];
     for (x, actual) in x.iter().zip(eval(backend, f, &x, None)) {
@@ -68,7 +84,12 @@ pub fn check_limits<T: Element>(backend: &dyn Backend, f: Function) -> Check {
             true => alike(actual, expected),
             false => ulp::error(actual, &Exact::of(expected)) <= bound(backend.side(), T::DTYPE, f.order).ulp,
         };
-        ensure!(ok, "{f} of {x:e} in {:?} is {:e}, expected {expected:e}", T::DTYPE, actual.to_f64());
+        ensure!(
+            ok,
+            "{f} of {x:e} in {:?} is {:e}, expected {expected:e}",
+            T::DTYPE,
+            actual.to_f64()
+        );
     }
     Ok(())
 }
@@ -78,14 +99,22 @@ pub fn check_nan<T: Element>(backend: &dyn Backend, f: Function) -> Check {
     let infinity = T::from_f64(f64::INFINITY).bits();
     let sign = 1 << (T::WIDTH - 1);
     let payloads = [1, 1 << (T::FRACTION - 1), (1 << T::FRACTION) - 1];
-    let nans: Vec<T> = payloads.iter().flat_map(|p| [infinity | p, sign | infinity | p]).map(T::from_bits).collect();
+    let nans: Vec<T> = payloads
+        .iter()
+        .flat_map(|p| [infinity | p, sign | infinity | p])
+        .map(T::from_bits)
+        .collect();
     let numbers = vec![T::from_f64(1.5); nans.len()];
     let mut results = eval(backend, f, &nans, None);
     if f.order > 0 {
         results.extend(eval(backend, f, &nans, Some(&numbers)));
         results.extend(eval(backend, f, &numbers, Some(&nans)));
     }
-    ensure!(results.iter().all(|y| y.to_f64().is_nan()), "{f} in {:?}: NaN became {results:?}", T::DTYPE);
+    ensure!(
+        results.iter().all(|y| y.to_f64().is_nan()),
+        "{f} in {:?}: NaN became {results:?}",
+        T::DTYPE
+    );
     Ok(())
 }
 
@@ -94,10 +123,18 @@ pub fn check_factors<T: Element>(backend: &dyn Backend, f: Function) -> Check {
     let x = [f64::NEG_INFINITY, -1.0, -0.0, 0.0, 1.0, f64::INFINITY].map(T::from_f64);
     let alone = eval(backend, f, &x, None);
     for g in [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, 2.0] {
-        for ((x, y), alone) in x.iter().zip(eval(backend, f, &x, Some(&[T::from_f64(g); 6]))).zip(&alone) {
+        for ((x, y), alone) in x
+            .iter()
+            .zip(eval(backend, f, &x, Some(&[T::from_f64(g); 6])))
+            .zip(&alone)
+        {
             let expected = g * alone.to_f64();
             let (x, dtype) = (x.to_f64(), T::DTYPE);
-            ensure!(alike(y, expected), "{f} of {x:e} in {dtype:?} times {g}: {:e}, expected {expected:e}", y.to_f64());
+            ensure!(
+                alike(y, expected),
+                "{f} of {x:e} in {dtype:?} times {g}: {:e}, expected {expected:e}",
+                y.to_f64()
+            );
         }
     }
     Ok(())
@@ -108,7 +145,10 @@ pub fn check_finite_and_sign<T: Element>(backend: &dyn Backend, f: Function) -> 
     let random = &mut Random(8);
     let x: Vec<T> = match T::DTYPE {
         DType::F16 | DType::BF16 => every_half(),
-        _ => (0..200_000).map(|_| random.finite()).chain(edges_of::<T>(3)).collect(),
+        _ => (0..200_000)
+            .map(|_| random.finite())
+            .chain(edges_of::<T>(3))
+            .collect(),
     };
     let x: Vec<T> = x.into_iter().filter(|x| x.to_f64().is_finite()).collect();
     let mut reference = Vec::new();
@@ -118,15 +158,23 @@ pub fn check_finite_and_sign<T: Element>(backend: &dyn Backend, f: Function) -> 
         let (x, dtype, value) = (x.to_f64(), T::DTYPE, y.to_f64());
         // f64 has products that overflow on the way in the reference.
         let sign = y.sign() == expected.is_sign_negative() || near_root(f, x) || !expected.is_finite();
-        ensure!(value.is_finite() && sign, "{f} of {x:e} in {dtype:?}: {value:e}, expected {expected:e}");
+        ensure!(
+            value.is_finite() && sign,
+            "{f} of {x:e} in {dtype:?}: {value:e}, expected {expected:e}"
+        );
     }
     Ok(())
 }
 
 /// Subnormal inputs are not taken for zero, nor are subnormal results flushed: mish(x) = 0.6x + O(x²).
 pub fn check_subnormals<T: Element>(backend: &dyn Backend) -> Check {
-    let mish = Function { activation: Activation::Mish, order: 0 };
-    let x: Vec<T> = [1u64, 2, 3, 5, 100, (1 << T::FRACTION) - 1].map(T::from_bits).to_vec();
+    let mish = Function {
+        activation: Activation::Mish,
+        order: 0,
+    };
+    let x: Vec<T> = [1u64, 2, 3, 5, 100, (1 << T::FRACTION) - 1]
+        .map(T::from_bits)
+        .to_vec();
     for (x, y) in x.iter().zip(eval(backend, mish, &x, None)) {
         let error = (y.bits() as f64 - 0.6 * x.bits() as f64).abs();
         let ok = error <= bound(backend.side(), T::DTYPE, 0).ulp && (y.bits() > 0 || x.bits() < 3);
@@ -141,13 +189,26 @@ pub fn check_threshold<T: Element>(backend: &dyn Backend, threshold: f64) -> Che
     let at = T::from_f64(threshold);
     let x = [at, T::from_bits(at.bits() + 1)];
     for f in Function::of(&[softplus]) {
-        let plain = Function { activation: Softplus::default().into(), ..f };
+        let plain = Function {
+            activation: Softplus::default().into(),
+            ..f
+        };
         let y = eval(backend, f, &x, None);
         let error = ulp::error(y[0], &Exact::of(eval(backend, plain, &x, None)[0].to_f64()));
         let smooth = error <= 2.0 * bound(backend.side(), T::DTYPE, f.order).ulp;
-        ensure!(smooth, "{f} of {threshold} in {:?} is {:e}", T::DTYPE, y[0].to_f64());
+        ensure!(
+            smooth,
+            "{f} of {threshold} in {:?} is {:e}",
+            T::DTYPE,
+            y[0].to_f64()
+        );
         let linear = alike(y[1], [x[1].to_f64(), 1.0, 0.0][f.order]);
-        ensure!(linear, "{f} just above {threshold} in {:?} is {:e}", T::DTYPE, y[1].to_f64());
+        ensure!(
+            linear,
+            "{f} just above {threshold} in {:?} is {:e}",
+            T::DTYPE,
+            y[1].to_f64()
+        );
     }
     Ok(())
 }

@@ -13,4 +13,5 @@ pub mod parallel;
 pub mod process;
 pub mod reference;
 pub mod sweep;
+pub mod table;
 pub mod ulp;

@@ -9,7 +9,11 @@ const RESULT: &str = "CANDLE_MISH_TEST_RESULT";
 /// Runs `work` in one process per element of `settings`, which are environment variables, and returns what each
 /// came to. `test` is the name of the calling test; in the worker processes this function does the work, stores it
 /// and returns `None`, and the test is to end there.
-pub fn in_processes(test: &str, settings: &[Vec<(&str, &str)>], work: impl Fn() -> Vec<u8>) -> Option<Vec<Vec<u8>>> {
+pub fn in_processes(
+    test: &str,
+    settings: &[Vec<(&str, &str)>],
+    work: impl Fn() -> Vec<u8>,
+) -> Option<Vec<Vec<u8>>> {
     if let Some(path) = std::env::var_os(RESULT) {
         std::fs::write(path, work()).unwrap();
         return None;

@@ -146,7 +146,11 @@ fn to_exact(x: Real) -> Exact {
     let x = x >> exponent;
     let high = x.to_f64().value();
     let low = (x - real(high)).to_f64().value();
-    Exact { high, low, exponent: exponent as i32 }
+    Exact {
+        high,
+        low,
+        exponent: exponent as i32,
+    }
 }
 
 /// Many x with t = exp(−|βx|) in f64. The exponential is the costly part: it serves every order, and every activation
@@ -191,7 +195,11 @@ impl Batch {
         match (f.activation, f.order) {
             (Mish, 0) => self.map(out, |x, t| {
                 let gate = gate(x, t);
-                if x > 0.0 { x * gate } else { x.max(-1e5) * gate }
+                if x > 0.0 {
+                    x * gate
+                } else {
+                    x.max(-1e5) * gate
+                }
             }),
             (Mish, 1) => self.map(out, |x, t| {
                 let d = denominator(x, t);
@@ -218,7 +226,11 @@ impl Batch {
         }
         if let Sp(s) = f.activation {
             if s.threshold() < f64::INFINITY {
-                for (value, &x) in out.iter_mut().zip(&self.x).filter(|(_, x)| above(&s, **x, single)) {
+                for (value, &x) in out
+                    .iter_mut()
+                    .zip(&self.x)
+                    .filter(|(_, x)| above(&s, **x, single))
+                {
                     *value = [x, 1.0, 0.0][f.order];
                 }
             }
@@ -234,7 +246,11 @@ impl Batch {
 /// `a` for x < 0, `b` otherwise, a NaN included.
 #[inline(always)]
 fn by_sign(x: f64, a: f64, b: f64) -> f64 {
-    if x < 0.0 { a } else { b }
+    if x < 0.0 {
+        a
+    } else {
+        b
+    }
 }
 
 #[inline(always)]

@@ -1,11 +1,11 @@
 //! f32 against the f64 reference, fast enough for all 2³² inputs.
 
-use super::accuracy::{merged, Row, Worst};
 use super::backend::{eval, Backend, Function};
 use super::contract::{self, near_root};
 use super::inputs::{edges_of, uniform, Random};
 use super::parallel::parallel;
 use super::reference::Batch;
+use super::table::{merged, Row, Worst};
 
 /// Inputs by the chunk: few enough that the CPU backend does them in the calling thread, and that all of a chunk's
 /// values stay in L2.
@@ -17,7 +17,9 @@ pub fn patterns(stride: u64) -> (usize, impl Fn(usize) -> Vec<f32>) {
     let chunk = move |i: usize| {
         let start = (i * CHUNK) as u64;
         let end = n.min(start + CHUNK as u64);
-        (start..end).map(|k| f32::from_bits((k * stride) as u32)).collect()
+        (start..end)
+            .map(|k| f32::from_bits((k * stride) as u32))
+            .collect()
     };
     (n.div_ceil(CHUNK as u64) as usize, chunk)
 }
@@ -26,7 +28,14 @@ pub fn patterns(stride: u64) -> (usize, impl Fn(usize) -> Vec<f32>) {
 pub fn directed() -> Vec<f32> {
     let random = &mut Random(32);
     let mut points = edges_of::<f32>(40);
-    for (low, high) in [(-20.0, 20.0), (-104.0, -86.0), (-1.3, -1.1), (-2.4, -2.1), (1.4, 1.6), (-0.2, 0.1)] {
+    for (low, high) in [
+        (-20.0, 20.0),
+        (-104.0, -86.0),
+        (-1.3, -1.1),
+        (-2.4, -2.1),
+        (1.4, 1.6),
+        (-0.2, 0.1),
+    ] {
         points.extend(uniform(random, low, high, 50_000).iter().map(|x| *x as f32));
     }
     points
@@ -40,8 +49,18 @@ pub fn sweep(
     inputs: impl Fn(usize) -> Vec<f32> + Sync,
     done: impl Fn(u64) + Sync,
 ) -> Vec<Row> {
-    let row = |f: &Function| Row::new::<f32>(*f, contract::bound(backend.side(), candle_core::DType::F32, f.order));
-    let state = || (functions.iter().map(row).collect::<Vec<_>>(), Workspace::default());
+    let row = |f: &Function| {
+        Row::new::<f32>(
+            *f,
+            contract::bound(backend.side(), candle_core::DType::F32, f.order),
+        )
+    };
+    let state = || {
+        (
+            functions.iter().map(row).collect::<Vec<_>>(),
+            Workspace::default(),
+        )
+    };
     let work = |(rows, space): &mut (Vec<Row>, Workspace), chunk: usize| {
         let x = inputs(chunk);
         let mut beta = f64::NAN;
@@ -56,7 +75,12 @@ pub fn sweep(
         }
         done(x.len() as u64);
     };
-    merged(parallel(chunks, state, work).into_iter().map(|(rows, _)| rows).collect())
+    merged(
+        parallel(chunks, state, work)
+            .into_iter()
+            .map(|(rows, _)| rows)
+            .collect(),
+    )
 }
 
 #[derive(Default)]
@@ -70,17 +94,27 @@ fn compare(row: &mut Row, x: &[f32], actual: &[f32], space: &mut Workspace) {
     row.inputs += x.len() as u64;
     space.error.clear();
     let pairs = actual.iter().zip(&space.expected);
-    space.error.extend(pairs.map(|(actual, expected)| error(*actual, *expected)));
+    space
+        .error
+        .extend(pairs.map(|(actual, expected)| error(*actual, *expected)));
     for (i, &error) in space.error.iter().enumerate() {
-        // NaNs come this way too.
-        if !(error <= row.worst.error) {
+        if error > row.worst.error || error.is_nan() {
             let (x, actual, expected) = (x[i] as f64, actual[i], space.expected[i]);
             if !x.is_finite() {
                 row.take_special(x, actual, expected as f32);
                 continue;
             }
             let error = if actual.is_nan() { f64::INFINITY } else { error };
-            row.take(near_root(row.function, x), Worst { error, x, g: None, actual: actual as f64, expected });
+            row.take(
+                near_root(row.function, x),
+                Worst {
+                    error,
+                    x,
+                    g: None,
+                    actual: actual as f64,
+                    expected,
+                },
+            );
         }
     }
 }

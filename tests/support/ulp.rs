@@ -58,12 +58,24 @@ impl Exact {
     /// A finite f64.
     pub fn of(x: f64) -> Self {
         if x == 0.0 {
-            return Self { high: x, low: 0.0, exponent: 0 };
+            return Self {
+                high: x,
+                low: 0.0,
+                exponent: 0,
+            };
         }
-        let (normal, shift) = if x.abs() < f64::MIN_POSITIVE { (x * pow2(64), 64) } else { (x, 0) };
+        let (normal, shift) = if x.abs() < f64::MIN_POSITIVE {
+            (x * pow2(64), 64)
+        } else {
+            (x, 0)
+        };
         let exponent = (normal.to_bits() >> 52 & 0x7ff) as i32 - 1023;
         let high = scale(normal, -exponent);
-        Self { high, low: 0.0, exponent: exponent - shift }
+        Self {
+            high,
+            low: 0.0,
+            exponent: exponent - shift,
+        }
     }
 
     /// Rounded to f64, for messages.
