@@ -211,8 +211,9 @@ __device__ __forceinline__ void strided(const typename E::Word *x, const typenam
 #define FUNCTION(name, order)                                                                                     \
     struct name##_function {                                                                                      \
         static constexpr int ORDER = order;                                                                       \
-        static __device__ __forceinline__ float eval(F16, float x, const Arguments &) { return quick::name<F16>(x); }   \
-        static __device__ __forceinline__ float eval(BF16, float x, const Arguments &) { return quick::name<BF16>(x); } \
+        template <typename E> static __device__ __forceinline__ float eval(E, float x, const Arguments &) {       \
+            return quick::name<E>(x);                                                                              \
+        }                                                                                                         \
         static __device__ __forceinline__ float eval(F32, float x, const Arguments &) { return name(x); }         \
         static __device__ __forceinline__ double eval(F64, double x, const Arguments &) { return name(x); }       \
     };

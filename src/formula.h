@@ -13,20 +13,25 @@ template <typename T> struct ExpParts {
     T s, y;
 };
 
-// `low` is added to x where x alone is not precise enough.
-template <typename T> MISH_INLINE ExpParts<T> exp_parts(T x, T low) {
+// Low is added to x where x alone is not precise enough.
+struct NoLow {};
+template <typename T> MISH_INLINE T with_low(T r, NoLow) { return r; }
+template <typename T> MISH_INLINE T with_low(T r, T low) { return r + low; }
+MISH_INLINE bool given(NoLow) { return false; }
+template <typename T> MISH_INLINE bool given(T) { return true; }
+
+template <typename T, typename Low> MISH_INLINE ExpParts<T> exp_parts(T x, Low low) {
     typedef Real<T> R;
     T magic = R::MAGIC;
     T z = fused(x, T(R::LOG2E), magic);
     T k = z - magic;
     T r = fused(-k, T(R::LN2_HIGH), x);
-    r = fused(-k, T(R::LN2_LOW), r);
-    r = r + low;
+    r = with_low(fused(-k, T(R::LN2_LOW), r), low);
     return ExpParts<T>{R::exp2_of_magic(z), fused(r * r, R::exp(r), r)};
 }
 
 // eˣ, scaled, as a sum of two.
-template <typename T> MISH_INLINE Twin<T> exp_twin(T x, T low) {
+template <typename T, typename Low> MISH_INLINE Twin<T> exp_twin(T x, Low low) {
     ExpParts<T> p = exp_parts(x, low);
     T high = fused(p.s, p.y, p.s);
     return twin(high, fused(p.s, p.y, p.s - high));
@@ -35,7 +40,7 @@ template <typename T> MISH_INLINE Twin<T> exp_twin(T x, T low) {
 // T = tanh(softplus x), scaled, as a sum of two, for LOWEST ≤ x < SATURATED.
 template <typename T> MISH_INLINE Twin<T> gate(T x) {
     T unscale = Real<T>::UNSCALE;
-    ExpParts<T> p = exp_parts(x, T(0));
+    ExpParts<T> p = exp_parts(x, NoLow());
     T e = fused(p.s, p.y, p.s);
     T half_square = e * (e * (T(0.5) * unscale));
     Twin<T> m = fast_two_sum(p.s, fused(p.s, p.y, half_square));
@@ -64,52 +69,59 @@ template <typename T> MISH_INLINE T tanh_softplus(T x) {
 }
 
 // 1/(high + low), rounded about once.
-template <typename T> MISH_INLINE T refine(T high, T low) {
-    T r = recip(high);
-    T rest = fused(-r, high, T(1));
-    rest = fused(-r, low, rest);
+template <typename T> MISH_INLINE T refine(Twin<T> a) {
+    T r = recip(a.high);
+    T rest = fused(-r, a.high, T(1));
+    rest = fused(-r, a.low, rest);
     return fused(rest, r, r);
 }
 
 template <typename T> MISH_INLINE T mish_d1(T x) {
     typedef Real<T> R;
-    T one = T(1), unscale = R::UNSCALE;
+    T one = T(1), scale = T(1) / R::UNSCALE;
     x = at_most(at_least(x, T(R::LOWEST)), T(R::SATURATED));
-    Twin<T> e = exp_twin(x, T(0));
-    T small = e.high * unscale;
-    T half_square = e.high * (small * T(0.5));
-    T m = e.high + half_square;
-    T big_m = fused(m, unscale, one);
-    T big_m_low = fused(m, unscale, one - big_m);
-    T r = refine(big_m, big_m_low);
+    ExpParts<T> parts = exp_parts(x, NoLow());
+    T e = fused(parts.s, parts.y, parts.s);
+    T e_low = fused(parts.s, parts.y, parts.s - e);
+    T half_e = e * (T(0.5) * R::UNSCALE);
+    T half_square = e * half_e;
+    Twin<T> big_m = fast_two_sum(scale + parts.s, fused(parts.s, parts.y, half_square));
+    T r = refine(big_m);
     T x1 = one + x;
-    T xe = x * small;
-    T tail = half_square * fused(-xe, r, one);
-    T k = fused(e.high, x1, fused(e.low, x1, tail));
-    T above = fused(fused(xe * (one + small), r, -one), r, one);
-    return if_gt(x, T(-0.25), above, k * r * unscale);
+    T p = (x * e) * r;
+    T tail = fused(e_low, fused(half_e, T(2), x1), fused(-half_square, p, half_square));
+    T k = fused(e, x1, tail);
+    T above = fused(fused(p, e + scale, -scale), r, one);
+    return if_gt(x, T(-0.25), above, k * r);
 }
 
 // t = exp(−|x|), scaled.
-template <typename T> MISH_INLINE Twin<T> exp_of_minus_abs(T x, T low) {
+template <typename T, typename Low> MISH_INLINE Twin<T> exp_of_minus_abs(T x, Low low) {
     return exp_twin(-at_most(magnitude(x), -T(Real<T>::LOWEST)), low);
 }
 
-// log1p(exp(−|x|)·exp(low)), scaled.
-template <typename T> MISH_INLINE T log1p_of_exp(T x, T low) {
+// log1p(exp(−|x|)·exp(low)), scaled, as a sum of two, of which the second may be missing unless SOFTPLUS_LOW.
+template <typename T, typename Low> MISH_INLINE Twin<T> log1p_of_exp(T x, Low low) {
     typedef Real<T> R;
     Twin<T> t = exp_of_minus_abs(x, low);
     T small = t.high * R::UNSCALE;
     T w = R::log1p(small - T(0.5));
+    T most = T(0.875);
+    if (!R::SOFTPLUS_LOW && !given(low)) return twin(fused(t.high, most, t.high * w), T(0));
     T rest = fused(t.high, w, t.low * T(0.75));
-    return fused(t.high, T(0.875), rest);
+    T high = fused(t.high, most, rest);
+    return twin(high, fused(t.high, most, -high) + rest);
 }
 
 template <typename T> MISH_INLINE T softplus(T x) {
-    return fused(log1p_of_exp(x, T(0)), T(Real<T>::UNSCALE), at_least(x, T(0)));
+    typedef Real<T> R;
+    Twin<T> log1p = log1p_of_exp(x, NoLow());
+    T rest = at_least(x, T(0));
+    if (R::SOFTPLUS_LOW) rest = fused(log1p.low, T(R::UNSCALE), rest);
+    return fused(log1p.high, T(R::UNSCALE), rest);
 }
 
-template <typename T> MISH_INLINE T sigmoid(T x, T low) {
+template <typename T, typename Low> MISH_INLINE T sigmoid(T x, Low low) {
     typedef Real<T> R;
     T unscale = R::UNSCALE;
     x = at_most(at_least(x, T(R::LOWEST)), T(2) * R::SATURATED);
@@ -124,16 +136,16 @@ template <typename T> MISH_INLINE T sigmoid(T x, T low) {
     return fused(rest, r, t) * unscale;
 }
 
-template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(x, T(0)); }
+template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(x, NoLow()); }
 
-template <typename T> MISH_INLINE T sigmoid_d1(T x, T low) {
+template <typename T, typename Low> MISH_INLINE T sigmoid_d1(T x, Low low) {
     T unscale = Real<T>::UNSCALE;
     Twin<T> scaled = exp_of_minus_abs(x, low);
     Twin<T> r = recip(add(scale(scaled, unscale), twin(T(1), T(0))));
     return sum(mul(mul(scaled, r), r)) * unscale;
 }
 
-template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(x, T(0)); }
+template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(x, NoLow()); }
 
 // What T′ and T″ are made of; the table is in `formula.rs`.
 template <typename T> struct Decay {
@@ -142,7 +154,7 @@ template <typename T> struct Decay {
 
 template <typename T> MISH_INLINE Decay<T> decay(T x) {
     T zero = T(0), one = T(1);
-    Twin<T> scaled = exp_of_minus_abs(x, zero);
+    Twin<T> scaled = exp_of_minus_abs(x, NoLow());
     Twin<T> t = scale(scaled, T(Real<T>::UNSCALE));
     Twin<T> factor = twin(if_gt(zero, x, one, t.high), if_gt(zero, x, zero, t.low));
     Twin<T> square = scale(mul(t, t), by_sign(x, T(0.5), one));
@@ -161,9 +173,10 @@ template <typename T> MISH_INLINE Twin<T> second(T x, Twin<T> t) {
     return add(mul(p, t), either(x, T(1), T(-1)));
 }
 
-// lead·rest, brought back from its scale.
+// lead·rest, brought back from its scale. A sum of two loses the sign of a zero.
 template <typename T> MISH_INLINE T finish(Twin<T> lead, Twin<T> rest) {
-    return sum(mul(lead, rest)) * Real<T>::UNSCALE;
+    T value = sum(mul(lead, rest)) * Real<T>::UNSCALE;
+    return if_gt(magnitude(value), T(0), value, rest.high * T(0));
 }
 
 template <typename T> MISH_INLINE T tanh_softplus_d1(T x) {
@@ -171,12 +184,12 @@ template <typename T> MISH_INLINE T tanh_softplus_d1(T x) {
     return finish(d.lead, mul(mul(add(d.t, twin(T(1), T(0))), d.r), d.r));
 }
 
-template <typename T> MISH_INLINE T tanh_softplus_d2(T x) {
+template <typename T> MISH_INLINE T tanh_softplus_d2_elsewhere(T x) {
     Decay<T> d = decay(x);
     return finish(d.lead, mul(mul(mul(second(x, d.t), d.r), d.r), d.r));
 }
 
-template <typename T> MISH_INLINE T mish_d2(T x) {
+template <typename T> MISH_INLINE T mish_d2_elsewhere(T x) {
     typedef Real<T> R;
     x = at_most(at_least(x, T(R::LOWEST)), -T(R::LOWEST));
     Decay<T> d = decay(x);
@@ -184,6 +197,10 @@ template <typename T> MISH_INLINE T mish_d2(T x) {
     Twin<T> k = add(mul(second(x, d.t), twin(x, T(0))), first);
     return finish(d.lead, mul(mul(mul(k, d.r), d.r), d.r));
 }
+
+// For float, quick.h has something to add.
+template <typename T> MISH_INLINE T tanh_softplus_d2(T x) { return tanh_softplus_d2_elsewhere(x); }
+template <typename T> MISH_INLINE T mish_d2(T x) { return mish_d2_elsewhere(x); }
 
 // Softplus with beta + beta_low = β; beta_low is what the type cannot hold of it.
 template <typename T> struct Parameters {
@@ -194,17 +211,17 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
     typedef Real<T> R;
     T zero = T(0);
     Twin<T> u = two_product(x, p.beta);
-    T low = if_gt(T(R::HUGE_PRODUCT), magnitude(u.high), fused(x, p.beta_low, u.low), zero);
+    T low = if_gt(-T(R::LOWEST), magnitude(u.high), fused(x, p.beta_low, u.low), zero);
     T away = if_gt(zero, u.high, low, -low);
     T smooth, above;
     if (ORDER == 0) {
-        T log1p = log1p_of_exp(u.high, away);
+        Twin<T> log1p = log1p_of_exp(u.high, away);
         T r = recip(p.beta);
-        T quotient = log1p * r;
-        T rest = fused(-quotient, p.beta, log1p);
-        rest = fused(-quotient, p.beta_low, rest);
-        quotient = fused(rest, r, quotient);
-        smooth = fused(quotient, T(R::UNSCALE), if_gt(u.high, zero, x, zero));
+        T quotient = log1p.high * r;
+        T rest = fused(-quotient, p.beta, log1p.high);
+        rest = fused(-quotient, p.beta_low, rest) + log1p.low;
+        T linear = if_gt(u.high, zero, x, zero);
+        smooth = fused(quotient, T(R::UNSCALE), fused(rest * r, T(R::UNSCALE), linear));
         above = x;
     } else if (ORDER == 1) {
         smooth = sigmoid(u.high, low);

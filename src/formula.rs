@@ -110,13 +110,16 @@ pub(crate) fn mish_d1<R: Real>(x: R) -> R {
     let (s, y) = exp_parts(x, None);
     let e = s.fma(y, s);
     let e_low = s.fma(y, s - e);
-    let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
+    let half = e * R::lit(0.5 * R::UNSCALE);
+    let half_square = e * half;
     // M, scaled: 1 + s is exact, or s is too small to matter.
     let big_m = fast_two_sum(scale + s, s.fma(y, half_square));
     let r = refine(big_m);
     let x1 = one + x;
     let p = (x * e) * r;
-    let k = e.fma(x1, e_low.mla(x1, half_square * (one - p)));
+    // The low part of e counts in e(1 + x) and in e²/2.
+    let tail = e_low.mla(half.mla(R::lit(2.0), x1), (-half_square).fma(p, half_square));
+    let k = e.fma(x1, tail);
     let above = p.fma(e + scale, -scale).fma(r, one);
     R::if_gt(x, R::lit(-0.25), above, k * r)
 }
@@ -148,18 +151,22 @@ pub(crate) fn softplus<R: Real>(x: R) -> R {
     log1p.high.fma(unscale, rest)
 }
 
-/// log1p(exp(−|x|)·exp(low)), scaled, as a sum of two; the low part counts only where `SOFTPLUS_LOW`.
+/// log1p(exp(−|x|)·exp(low)), scaled, as a sum of two, of which the second may be missing unless `SOFTPLUS_LOW`.
 #[inline(always)]
 fn log1p_of_exp<R: Real>(x: R, low: Option<R>) -> Twin<R> {
     let t = exp_of_minus_abs(x, low);
     let small = t.high * R::lit(R::UNSCALE);
     let w = polynomial(R::LOG1P, small - R::lit(0.5));
     let most = R::lit(0.875);
-    if !R::SOFTPLUS_LOW {
+    if !R::SOFTPLUS_LOW && low.is_none() {
         return Twin::new(t.high.fma(most, t.high * w), R::lit(0.0));
     }
-    // log1p′ lies between ½ and 1; t.low is half an ulp of t at most, so ¾ will do.
-    let rest = t.high.fma(w, t.low * R::lit(0.75));
+    // log1p′ = 1/(1 + t) lies between ½ and 1, and t.low is half an ulp of t at most: ¾ will do for f32.
+    let slope = match low {
+        None => R::lit(0.75),
+        Some(_) => small.mla(R::lit(-0.5), R::lit(1.0)),
+    };
+    let rest = t.high.fma(w, t.low * slope);
     let high = t.high.fma(most, rest);
     Twin::new(high, t.high.fma(most, -high) + rest)
 }
@@ -252,10 +259,11 @@ impl<R: Real> Decay<R> {
         self.t.add(Twin::lit(1.0))
     }
 
-    /// lead·rest, brought back from its scale.
+    /// lead·rest, brought back from its scale. A sum of two loses the sign of a zero.
     #[inline(always)]
     fn finish(&self, rest: Twin<R>) -> R {
-        self.lead.mul(rest).sum() * R::lit(R::UNSCALE)
+        let (value, zero) = (self.lead.mul(rest).sum() * R::lit(R::UNSCALE), R::lit(0.0));
+        R::if_gt(value.abs(), zero, value, rest.high * zero)
     }
 }
 
@@ -290,14 +298,16 @@ pub(crate) fn softplus_parametric<R: Real>(x: R, order: u8, softplus: &Softplus,
     let (beta, threshold) = (softplus.beta(), softplus.threshold());
     let (zero, b) = (R::lit(0.0), R::lit(beta));
     let u = two_product(x, b);
-    // An infinite product has no meaningful low part.
-    let low = R::if_gt(R::lit(1e300), u.high.abs(), u.low, zero);
+    // Where exp(−|βx|) has underflowed, the low part may be anything up to infinite.
+    let low = R::if_gt(R::lit(-R::LOWEST), u.high.abs(), u.low, zero);
     let away = R::if_gt(zero, u.high, low, -low);
     let (smooth, above) = match order {
         0 => {
-            let log1p = log1p_of_exp(u.high, Some(away)).sum() / b;
+            let (log1p, unscale) = (log1p_of_exp(u.high, Some(away)), R::lit(R::UNSCALE));
+            let quotient = log1p.high / b;
+            let rest = (-quotient).fma(b, log1p.high) + log1p.low;
             let linear = R::if_gt(u.high, zero, x, zero);
-            (log1p.fma(R::lit(R::UNSCALE), linear), x)
+            (quotient.fma(unscale, (rest / b).fma(unscale, linear)), x)
         }
         1 => (sigmoid(u.high, Some(low)), R::lit(1.0)),
         _ => (sigmoid_d1(u.high, Some(away)) * b, zero),

@@ -26,6 +26,8 @@ pub(crate) trait Real:
     /// log1p(t)/t − ⅞ on 0 ≤ t ≤ 1, in powers of t − ½: in powers of t the terms alternate and cancel.
     const LOG1P: &'static [f64];
 
+    /// Below 1 by less than the square root of an ulp.
+    const BELOW_ONE: f64;
     /// Whether softplus carries low parts. In f64 it meets its 2 ulp without, and with them it would not be 4 times
     /// as fast as the best that others have.
     const SOFTPLUS_LOW: bool;
@@ -38,13 +40,14 @@ pub(crate) trait Real:
     fn mla(self, b: Self, c: Self) -> Self {
         self.fma(b, c)
     }
-    /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual.
+    /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual. From below: T = m/M
+    /// then has a positive residual, and mish(−0) the sign that it should.
     fn recip(self) -> Self {
-        Self::lit(1.0) / self
+        Self::lit(Self::BELOW_ONE) / self
     }
     /// 1/self to all bits but the last.
     fn recip_full(self) -> Self {
-        self.recip()
+        Self::lit(1.0) / self
     }
     /// Rounded to f32.
     fn to_single(self) -> Self;
@@ -73,6 +76,7 @@ pub(crate) mod single {
     pub(crate) const UNSCALE: f64 = 1.0 / 18446744073709551616.0;
     pub(crate) const LOWEST: f64 = -125.0;
     pub(crate) const SATURATED: f64 = 12.0;
+    pub(crate) const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 14) as f64;
     pub(crate) const SOFTPLUS_LOW: bool = true;
     /// Relative error of eʳ 7.8e-9.
     pub(crate) const EXP: &[f64] = &[
@@ -104,6 +108,7 @@ pub(crate) mod double {
     pub(crate) const UNSCALE: f64 = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
     pub(crate) const LOWEST: f64 = -780.0;
     pub(crate) const SATURATED: f64 = 22.0;
+    pub(crate) const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 30) as f64;
     pub(crate) const SOFTPLUS_LOW: bool = false;
     /// Relative error of eʳ 1.3e-17.
     pub(crate) const EXP: &[f64] = &[
@@ -151,6 +156,7 @@ macro_rules! constants {
         const UNSCALE: f64 = $crate::real::$precision::UNSCALE;
         const LOWEST: f64 = $crate::real::$precision::LOWEST;
         const SATURATED: f64 = $crate::real::$precision::SATURATED;
+        const BELOW_ONE: f64 = $crate::real::$precision::BELOW_ONE;
         const SOFTPLUS_LOW: bool = $crate::real::$precision::SOFTPLUS_LOW;
         const EXP: &'static [f64] = $crate::real::$precision::EXP;
         const LOG1P: &'static [f64] = $crate::real::$precision::LOG1P;
@@ -263,8 +269,11 @@ macro_rules! unfused {
     };
 }
 
-// The product of two f32 is exact in f64.
-unfused!(f32, single, |a, b, c| (a as f64 * b as f64 + c as f64) as f32);
+// The product of two f32 is exact in f64. Adding a zero would lose the sign of another.
+unfused!(f32, single, |a, b, c| {
+    let product = a as f64 * b as f64;
+    (if c == 0.0 { product } else { product + c as f64 }) as f32
+});
 unfused!(f64, double, dekker_fma);
 
 /// a·b + c from Veltkamp's split and Dekker's product; as accurate as an FMA to within 2⁻¹⁰⁴ of a·b while
@@ -282,5 +291,13 @@ fn dekker_fma(a: f64, b: f64, c: f64) -> f64 {
     let low = ((ah * bh - product) + ah * bl + al * bh) + al * bl;
     let sum = product + c;
     let part = sum - product;
-    sum + (((product - (sum - part)) + (c - part)) + low)
+    let rest = ((product - (sum - part)) + (c - part)) + low;
+    // Infinities leave a NaN in `rest`; adding a zero to an underflowed product would lose its sign.
+    if c == 0.0 {
+        product
+    } else if rest.is_nan() {
+        sum
+    } else {
+        sum + rest
+    }
 }

@@ -1,4 +1,4 @@
-//! All 2³² inputs of f32: `cargo test --release --test exhaustive -- --ignored --nocapture`.
+//! All 2³² inputs of f32: `cargo test --test exhaustive -- --ignored --nocapture`.
 
 mod support;
 

@@ -32,8 +32,12 @@ fn available() -> Vec<&'static str> {
     vec!["baseline", ""]
 }
 
+/// The bits, with one pattern for every NaN: IEEE 754 leaves its sign and payload to the instruction.
 fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
-    values.iter().flat_map(|v| v.bits().to_le_bytes())
+    values.iter().flat_map(|v| {
+        let bits = if v.to_f64().is_nan() { u64::MAX } else { v.bits() };
+        bits.to_le_bytes()
+    })
 }
 
 /// Runs `work` once per instruction set; what it returned for each.
@@ -51,15 +55,22 @@ fn on_each(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<(&'static str, 
     )
 }
 
-fn title(of: &str) -> String {
-    format!("{of} on {}", std::env::var("CANDLE_MISH_ISA").unwrap_or_default())
+/// In a worker: which type on what, once that is known to be what was asked for.
+fn title<T: Element>() -> String {
+    let wanted = std::env::var("CANDLE_MISH_ISA").unwrap_or_default();
+    let isa = candle_mish::internals::cpu_isa();
+    assert!(
+        wanted.is_empty() || wanted == isa,
+        "{wanted} was asked for, {isa} is in use"
+    );
+    format!("{} on {isa}", T::DTYPE.as_str())
 }
 
 #[test]
 fn half_types_have_the_same_bits() {
     fn check<T: Element>() -> Vec<u8> {
         let rows: Vec<Row> = Function::all().into_iter().map(|f| half::<T>(&CPU, f)).collect();
-        conclude_briefly(&title(T::DTYPE.as_str()), &rows);
+        conclude_briefly(&title::<T>(), &rows);
         let sum = |f| checksum(bytes(&eval(&CPU, f, &every_half::<T>(), None))).to_le_bytes();
         Function::all().into_iter().flat_map(sum).collect()
     }
@@ -79,7 +90,7 @@ fn half_types_have_the_same_bits() {
 /// Results of a type that differ between the instruction sets: within the contract, so not an error, but told.
 fn count_differences<T: Element>(test: &str, points: &[T], check: impl Fn() -> Vec<Row>) {
     let work = || {
-        conclude_briefly(&title(T::DTYPE.as_str()), &check());
+        conclude_briefly(&title::<T>(), &check());
         Function::plain()
             .into_iter()
             .flat_map(|f| bytes(&eval(&CPU, f, points, None)).collect::<Vec<_>>())

@@ -7,9 +7,9 @@ use candle_mish::Activation;
 use dashu_float::ops::Abs;
 use dashu_float::DBig;
 use half::{bf16, f16};
-use support::accuracy::REFERENCE_ERROR;
+use support::accuracy::{REFERENCE_AWAY, REFERENCE_ERROR};
 use support::backend::{Function, ORDERS};
-use support::contract::{near_root, NEAR_ROOT, ROOTS};
+use support::contract::{root_distance, ROOTS};
 use support::inputs::{every_half, log_spaced};
 use support::reference::{exact, real, real_of, Batch, Point, Real};
 use support::table::show;
@@ -125,7 +125,7 @@ fn compare_with_batch(f: Function, points: &[f64], batch: &Batch, expected: &[[E
         .iter()
         .zip(values)
         .zip(expected)
-        .filter(|((x, _), _)| !near_root(f, **x))
+        .filter(|((x, _), _)| root_distance(f, **x) > REFERENCE_AWAY)
     {
         let relative = error(value, &expected[f.order]) * 2f64.powi(-52);
         if relative > worst.0 {
@@ -142,26 +142,22 @@ fn compare_with_batch(f: Function, points: &[f64], batch: &Batch, expected: &[[E
 /// The listed roots are roots, and there are no others.
 #[test]
 fn roots() {
-    let sign = |activation, order: usize, x: f64| exact(activation, x, false)[order].high > 0.0;
-    for (activation, order, root) in ROOTS {
-        let around = [-1.0, 1.0].map(|side| sign(activation, order, root + side * 1e-15));
-        assert_ne!(around[0], around[1], "{activation}, order {order}, {root}");
-    }
-    let grid: Vec<f64> = log_spaced(NEAR_ROOT, 700.0, 1000);
-    for activation in Activation::ALL {
-        for order in ORDERS {
-            for side in [-1.0, 1.0] {
-                let half: Vec<f64> = grid.iter().copied().filter(|x| x * side > 0.0).collect();
-                let signs: Vec<bool> = half.iter().map(|x| sign(activation, order, *x)).collect();
-                let changes = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
-                let listed = |(a, o, root): &&(Activation, usize, f64)| {
-                    (*a, *o) == (activation, order) && root * side > 0.0
-                };
-                assert_eq!(
-                    changes,
-                    ROOTS.iter().filter(listed).count(),
-                    "{activation}, order {order}"
-                );
+    let positive = |f: Function, x: f64| exact(f.activation, x, false)[f.order].high > 0.0;
+    let grid = log_spaced(0.01, 700.0, 1000);
+    for f in Function::plain() {
+        let listed = ROOTS
+            .iter()
+            .filter(|root| (root.activation, root.order) == (f.activation, f.order));
+        for side in [-1.0, 1.0] {
+            let signs = grid.iter().filter(|x| **x * side > 0.0).map(|x| positive(f, *x));
+            let signs: Vec<bool> = signs.collect();
+            let changes = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            let roots: Vec<_> = listed.clone().filter(|root| root.x * side > 0.0).collect();
+            // mish itself and nothing else changes its sign at zero, between the sides.
+            assert_eq!(changes, roots.len(), "{f}");
+            for root in roots {
+                let [below, above] = [-1e-15, 1e-15].map(|distance| positive(f, root.x + distance));
+                assert_ne!(below, above, "{f} at {}", root.x);
             }
         }
     }

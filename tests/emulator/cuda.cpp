@@ -10,7 +10,6 @@ EXPORT uint32_t threads() { return THREADS; }
 EXPORT uint16_t to_f16(float v) { return __half_as_ushort(__float2half_rn(v)); }
 EXPORT uint16_t to_bf16(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
 EXPORT float from_f16(uint16_t bits) { return __half2float(__half{bits}); }
-EXPORT float fma_toward_zero(float a, float b, float c) { return __fmaf_rz(a, b, c); }
 
 // Blocks first..last of a grid; `pointers` are the operands' and the output's.
 EXPORT void emulate(void *kernel, uint32_t operands, const uint64_t *pointers, Arguments arguments, uint32_t grid,

@@ -1,5 +1,5 @@
 // As much of CUDA C++ as cuda/activations.cu uses, for a host compiler. Threads run one after the other. Conversions
-// and directed roundings are exact; rcp.approx is off by as much as a test asks for.
+// round as on the device; rcp.approx is off by as much as a test asks for.
 
 #pragma once
 #include <cfloat>
@@ -47,22 +47,6 @@ static inline double __hiloint2double(int32_t high, int32_t low) {
 static inline int32_t __double2loint(double v) { return int32_t(bit_cast<uint64_t>(v)); }
 static inline int32_t __double2hiint(double v) { return int32_t(bit_cast<uint64_t>(v) >> 32); }
 static inline uint32_t __umulhi(uint32_t a, uint32_t b) { return uint32_t(uint64_t(a) * b >> 32); }
-
-// p + c toward zero, for p + c that need not fit a double.
-static inline float toward_zero(double p, double c) {
-    double sum = p + c;
-    double part = sum - p;
-    double low = (p - (sum - part)) + (c - part);
-    float rounded = float(sum);
-    if (std::isnan(rounded) || std::isinf(sum)) return rounded;
-    if (std::isinf(rounded)) return std::copysign(FLT_MAX, rounded);
-    double excess = std::copysign(1.0, sum) * (double(rounded) - sum);
-    bool beyond = excess > 0 || (excess == 0 && std::copysign(1.0, sum) * low < 0);
-    return beyond ? std::nextafter(rounded, 0.0f) : rounded;
-}
-static inline float __fmaf_rz(float a, float b, float c) { return toward_zero(double(a) * b, c); }
-static inline float __fmul_rz(float a, float b) { return toward_zero(double(a) * b, std::copysign(0.0, double(a) * b)); }
-#define MISH_TOWARD_ZERO
 
 // rcp.approx.ftz: 1 ulp at most, per the PTX ISA.
 static thread_local int recip_error;

@@ -1,7 +1,7 @@
 //! The accuracy checks of 16-bit types and of f64.
 
 use super::backend::{eval, Backend, Function, ORDERS};
-use super::contract::{self, near_root};
+use super::contract::{self, near_root, root_distance};
 use super::inputs::{every_half, Random};
 use super::parallel::parallel;
 use super::reference::{exact, exact_at, Batch, Point};
@@ -10,9 +10,10 @@ use super::ulp::{self, Element, Exact};
 use candle_core::DType;
 use candle_mish::{Activation, Softplus};
 
-/// The relative error of the reference in f64 is less, but for the neighbourhood of the roots: rounding βx costs
-/// |βx| half-ulps, 708 of them before exp underflows.
+/// The relative error of the reference in f64 is less, at [`REFERENCE_AWAY`] from the roots: rounding βx costs |βx|
+/// half-ulps, 708 of them before exp underflows.
 pub const REFERENCE_ERROR: f64 = 1.0 / (1u64 << 43) as f64;
+pub const REFERENCE_AWAY: f64 = 1.0 / 64.0;
 
 /// f⁽ᵏ⁾ of all 65,536 inputs.
 pub fn half<T: Element>(backend: &dyn Backend, f: Function) -> Row {
@@ -29,7 +30,7 @@ pub fn half<T: Element>(backend: &dyn Backend, f: Function) -> Row {
             continue;
         }
         let (unrounded, nearest) = match ulp::nearest_of::<T>(value, REFERENCE_ERROR) {
-            Some(bits) if !near_root(f, x) => (Exact::of(value), bits),
+            Some(bits) if root_distance(f, x) > REFERENCE_AWAY => (Exact::of(value), bits),
             _ => {
                 let unrounded = exact(f.activation, x, true)[f.order];
                 (unrounded, ulp::nearest::<T>(&unrounded))

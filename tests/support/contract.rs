@@ -18,7 +18,7 @@ pub enum Side {
 pub struct Bound {
     /// Everywhere but next to a root.
     pub ulp: f64,
-    /// What also does within `NEAR_ROOT` of a root, in absolute terms.
+    /// What also does next to a root, in absolute terms.
     pub absolute: f64,
     /// Whether every result has to be the nearest one.
     pub nearest: bool,
@@ -62,28 +62,49 @@ pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
     }
 }
 
-/// Where derivatives cross zero and a relative bound means nothing. mish has its minimum at the first.
-pub const ROOTS: [(Activation, usize, f64); 4] = [
-    (Activation::Mish, 1, -1.192_431_214_515_495_2),
-    (Activation::Mish, 2, -2.256_376_396_360_793_1),
-    (Activation::Mish, 2, 1.490_571_179_485_428_5),
-    (Activation::TanhSoftplus, 2, -0.117_400_979_628_739_39),
+/// A place where a derivative crosses zero and a relative bound means nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Root {
+    pub activation: Activation,
+    pub order: usize,
+    pub x: f64,
+    /// The half-width in x of what counts as next to it: where terms of 0.1 to 0.5 cancel to less than a tenth in
+    /// mish′, to less than a fiftieth in the others. The tables print how much of it is made use of.
+    pub near: f64,
+}
+
+/// mish has its minimum at the first.
+pub const ROOTS: [Root; 4] = [
+    root(Activation::Mish, 1, -1.192_431_214_515_495_2, 1.0 / 4.0),
+    root(Activation::Mish, 2, -2.256_376_396_360_793_1, 1.0 / 16.0),
+    root(Activation::Mish, 2, 1.490_571_179_485_428_5, 1.0 / 16.0),
+    root(Activation::TanhSoftplus, 2, -0.117_400_979_628_739_39, 1.0 / 16.0),
 ];
 
-/// The half-width in x of what counts as next to a root. The derivatives' slopes there are 0.11 to 0.27, so that
-/// within it they are below 2⁻⁷, where an ulp of f32 is 2⁻³¹ at most.
-pub const NEAR_ROOT: f64 = 1.0 / 64.0;
+const fn root(activation: Activation, order: usize, x: f64, near: f64) -> Root {
+    Root {
+        activation,
+        order,
+        x,
+        near,
+    }
+}
 
+fn roots(f: Function) -> impl Iterator<Item = &'static Root> {
+    ROOTS
+        .iter()
+        .filter(move |root| (root.activation, root.order) == (f.activation, f.order))
+}
+
+/// Whether the absolute bound applies.
 pub fn near_root(f: Function, x: f64) -> bool {
-    root_distance(f, x) <= NEAR_ROOT
+    roots(f).any(|root| (x - root.x).abs() <= root.near)
 }
 
 /// To the nearest root of f⁽ᵏ⁾.
 pub fn root_distance(f: Function, x: f64) -> f64 {
-    let of_f = ROOTS
-        .iter()
-        .filter(|(activation, order, _)| *activation == f.activation && *order == f.order);
-    of_f.map(|(_, _, root)| (x - root).abs())
+    roots(f)
+        .map(|root| (x - root.x).abs())
         .fold(f64::INFINITY, f64::min)
 }
 

@@ -88,7 +88,7 @@ pub fn edges() -> Vec<f64> {
             .map(|(beta, threshold)| (threshold / beta).abs())
             .filter(|x| x.is_finite()),
     );
-    points.extend(ROOTS.iter().map(|(_, _, root)| root.abs()));
+    points.extend(ROOTS.iter().map(|root| root.x.abs()));
     let negative: Vec<f64> = points.iter().map(|x| -x).collect();
     [points, negative].concat()
 }
@@ -133,7 +133,7 @@ pub fn doubles() -> Vec<f64> {
     points.extend(uniform(random, -746.0, -707.0, 2000));
     points.extend(uniform(random, -3.0, 3.0, 4000));
     points.extend((0..2000).map(|_| random.finite::<f64>()));
-    for (_, _, root) in ROOTS {
+    for root in ROOTS.map(|root| root.x) {
         for distance in [1e-12, 1e-8, 1e-4, 1e-2, 0.1] {
             points.extend(uniform(random, root - distance, root + distance, 100));
         }
