@@ -108,7 +108,8 @@ template <typename T, typename Low> MISH_INLINE Twin<T> log1p_of_exp(T x, Low lo
     T w = R::log1p(small - T(0.5));
     T most = T(0.875);
     if (!R::SOFTPLUS_LOW && !given(low)) return twin(fused(t.high, most, t.high * w), T(0));
-    T rest = fused(t.high, w, t.low * T(0.75));
+    T slope = given(low) ? fused(small, T(-0.5), T(1)) : T(0.75);
+    T rest = fused(t.high, w, t.low * slope);
     T high = fused(t.high, most, rest);
     return twin(high, fused(t.high, most, -high) + rest);
 }
@@ -216,7 +217,7 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
     T smooth, above;
     if (ORDER == 0) {
         Twin<T> log1p = log1p_of_exp(u.high, away);
-        T r = recip(p.beta);
+        T r = recip_full(p.beta);
         T quotient = log1p.high * r;
         T rest = fused(-quotient, p.beta, log1p.high);
         rest = fused(-quotient, p.beta_low, rest) + log1p.low;

@@ -46,16 +46,16 @@ MISH_INLINE float float_of(uint32_t a) { float b; std::memcpy(&b, &a, 4); return
 
 // 1/a, off by 2 ulp at most for a in 2^-100 to 2^100; whoever calls it corrects the rest with a residual.
 #if defined(MISH_RECIP)
-MISH_INLINE float recip(float a) { return MISH_RECIP(a); }
+MISH_INLINE float recip_full(float a) { return MISH_RECIP(a, 1.0f); }
 #elif defined(__CUDACC__)
-MISH_INLINE float recip(float a) {
+MISH_INLINE float recip_full(float a) {
     // PTX ISA: 1 ulp at most; the flush of subnormals lies outside of the range above.
     float r;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
     return r;
 }
 #else
-MISH_INLINE float recip(float a) { return 1.0f / a; }
+MISH_INLINE float recip_full(float a) { return 1.0f / a; }
 #endif
 
 // a > b ? t : e; a NaN in a or b chooses e.
@@ -88,6 +88,8 @@ template <> struct Real<float> {
     MISH_CONSTANT float LN2_LOW = -2.12194440e-4f;
     MISH_CONSTANT float MAGIC = 12582912.0f + 127.0f + 64.0f;
     MISH_CONSTANT float UNSCALE = 1.0f / 18446744073709551616.0f;
+    // Below 1 by less than the square root of an ulp.
+    MISH_CONSTANT float BELOW_ONE = 1.0f - 1.0f / 16384.0f;
     MISH_CONSTANT float LOWEST = -125.0f;
     MISH_CONSTANT float SATURATED = 12.0f;
     MISH_CONSTANT bool SOFTPLUS_LOW = true;
@@ -104,19 +106,21 @@ template <> struct Real<float> {
     static MISH_INLINE float exp2_of_magic(float z) { return float_of(bits_of(z) << 23); }
 };
 
-#if !defined(__METAL_VERSION__)
-#if defined(__CUDACC__)
-MISH_INLINE double recip(double a) { return __drcp_rn(a); }
+#if defined(MISH_RECIP)
+MISH_INLINE float recip(float a) { return MISH_RECIP(a, Real<float>::BELOW_ONE); }
 #else
-MISH_INLINE double recip(double a) { return 1.0 / a; }
+// 1/a from below, as `real.rs` has it: a residual of a quotient is then positive.
+MISH_INLINE float recip(float a) { return recip_full(a) * Real<float>::BELOW_ONE; }
 #endif
 
+#if !defined(__METAL_VERSION__)
 template <> struct Real<double> {
     MISH_CONSTANT double LOG2E = 1.4426950408889634;
     MISH_CONSTANT double LN2_HIGH = 6.93147180369123816490e-01;
     MISH_CONSTANT double LN2_LOW = 1.90821492927058770002e-10;
     MISH_CONSTANT double MAGIC = 6755399441055744.0 + 1023.0 + 128.0;
     MISH_CONSTANT double UNSCALE = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
+    MISH_CONSTANT double BELOW_ONE = 1.0 - 1.0 / 1073741824.0;
     MISH_CONSTANT double LOWEST = -780.0;
     MISH_CONSTANT double SATURATED = 22.0;
     MISH_CONSTANT bool SOFTPLUS_LOW = false;
@@ -145,6 +149,14 @@ template <> struct Real<double> {
 #endif
     }
 };
+
+#if defined(__CUDACC__)
+MISH_INLINE double recip_full(double a) { return __drcp_rn(a); }
+MISH_INLINE double recip(double a) { return __drcp_rn(a) * Real<double>::BELOW_ONE; }
+#else
+MISH_INLINE double recip_full(double a) { return 1.0 / a; }
+MISH_INLINE double recip(double a) { return Real<double>::BELOW_ONE / a; }
+#endif
 #endif
 
 // high + low, with low far below high.

@@ -3,7 +3,7 @@
 mod support;
 
 use support::backend::{Function, CPU};
-use support::sweep::{directed, patterns, sweep, CHUNK};
+use support::sweep::{directed, patterns, products, sweep, CHUNK};
 use support::table::conclude;
 
 #[test]
@@ -27,4 +27,12 @@ fn edges_and_where_results_vary() {
         |_| (),
     );
     conclude("directed inputs of f32", &rows);
+}
+
+#[test]
+fn times_g() {
+    let points = directed();
+    let derivatives = Function::all().into_iter().filter(|f| f.order > 0);
+    let rows: Vec<_> = derivatives.map(|f| products(&CPU, f, &points)).collect();
+    conclude("directed inputs of f32, times g", &rows);
 }

@@ -50,14 +50,14 @@ static inline uint32_t __umulhi(uint32_t a, uint32_t b) { return uint32_t(uint64
 
 // rcp.approx.ftz: 1 ulp at most, per the PTX ISA.
 static thread_local int recip_error;
-static inline float approximate_reciprocal(float a) {
-    float r = 1.0f / a;
+static inline float approximate_reciprocal(float a, float one) {
+    float r = one / a;
     if (std::isnan(r) || std::isinf(r)) return r;
     if (std::fabs(a) < FLT_MIN) return std::copysign(INFINITY, a);
     if (std::fabs(r) < FLT_MIN) return std::copysign(0.0f, r);
     return bit_cast<float>(bit_cast<uint32_t>(r) + uint32_t(recip_error));
 }
-#define MISH_RECIP(a) approximate_reciprocal(a)
+#define MISH_RECIP(a, one) approximate_reciprocal(a, one)
 
 struct __half {
     uint16_t bits;

@@ -133,8 +133,9 @@ fn same_formulas(m: &Machine) {
                 "{f} of {x:e} in f64: formula.h {y:e}, formula.rs {expected:e}"
             );
         }
-        if f.order == 2 {
-            continue; // quick.h adds to formula.h there
+        // quick.h has forms of its own there.
+        if f.order == 2 || (f.activation, f.order) == (Activation::TanhSoftplus, 1) {
+            continue;
         }
         for (x, y) in singles.iter().zip(eval(m, f, &singles, None)) {
             let expected = internals::formula_f32(planned(f), *x);

@@ -44,8 +44,8 @@ pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
     }
 }
 
-/// The bound with any g: 16-bit products round once; wider ones round f⁽ᵏ⁾ and then the product, which adds half an
-/// ulp, and the error of f⁽ᵏ⁾ may be worth twice as many ulps of a product in the binade below.
+/// The bound with any g in 16-bit types, whose products round once, and with 1 ≤ |g| < 2 in wider ones, which round
+/// f⁽ᵏ⁾ and then the product: half an ulp more, and the error of f⁽ᵏ⁾ counts up to twice as many ulps of the product.
 pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
     let one = bound(side, dtype, order);
     match dtype {
@@ -56,8 +56,8 @@ pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
         },
         _ => Bound {
             ulp: 2.0 * one.ulp + 0.5,
+            absolute: 2.0 * one.absolute,
             nearest: false,
-            ..one
         },
     }
 }
@@ -76,9 +76,9 @@ pub struct Root {
 /// mish has its minimum at the first.
 pub const ROOTS: [Root; 4] = [
     root(Activation::Mish, 1, -1.192_431_214_515_495_2, 1.0 / 4.0),
-    root(Activation::Mish, 2, -2.256_376_396_360_793_1, 1.0 / 16.0),
+    root(Activation::Mish, 2, -2.256_376_396_360_793, 1.0 / 16.0),
     root(Activation::Mish, 2, 1.490_571_179_485_428_5, 1.0 / 16.0),
-    root(Activation::TanhSoftplus, 2, -0.117_400_979_628_739_39, 1.0 / 16.0),
+    root(Activation::TanhSoftplus, 2, -0.117_400_979_628_739_4, 1.0 / 16.0),
 ];
 
 const fn root(activation: Activation, order: usize, x: f64, near: f64) -> Root {

@@ -7,9 +7,9 @@ use super::parallel::parallel;
 use super::reference::Batch;
 use super::table::{merged, Row, Worst};
 
-/// Inputs by the chunk: few enough that the CPU backend does them in the calling thread, and that all of a chunk's
-/// values stay in L2.
-pub const CHUNK: usize = 16 * 1024;
+/// Inputs by the chunk: few enough that the CPU backend does them in the calling thread, as the other threads are busy
+/// with chunks of their own, and that all of a chunk's values stay in L2.
+pub const CHUNK: usize = 4 * 1024;
 
 /// Every `stride`th bit pattern: that many chunks, and what each consists of.
 pub fn patterns(stride: u64) -> (usize, impl Fn(usize) -> Vec<f32>) {
@@ -117,6 +117,27 @@ fn compare(row: &mut Row, x: &[f32], actual: &[f32], space: &mut Workspace) {
             );
         }
     }
+}
+
+/// g·f⁽ᵏ⁾ with a random g between ±1 and ±2 for every x.
+pub fn products(backend: &dyn Backend, f: Function, x: &[f32]) -> Row {
+    let mut row = Row::new::<f32>(
+        f,
+        contract::product_bound(backend.side(), candle_core::DType::F32, f.order),
+    );
+    let random = &mut Random(33);
+    let g: Vec<f32> = x.iter().map(|_| random.factor()).collect();
+    let actual = eval(backend, f, x, Some(&g));
+    let mut space = Workspace::default();
+    space.batch.set(x.iter().map(|x| *x as f64), Batch::beta(f));
+    space.batch.values(f, true, &mut space.expected);
+    space
+        .expected
+        .iter_mut()
+        .zip(&g)
+        .for_each(|(value, g)| *value *= *g as f64);
+    compare(&mut row, x, &actual, &mut space);
+    row
 }
 
 /// As `ulp::error`, without branches, for values in the range of f32.
