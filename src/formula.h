@@ -68,14 +68,6 @@ template <typename T> MISH_INLINE T tanh_softplus(T x) {
     return if_gt(x, T(R::SATURATED), T(1), sum(t) * R::UNSCALE);
 }
 
-// 1/(high + low), rounded about once.
-template <typename T> MISH_INLINE T refine(Twin<T> a) {
-    T r = recip(a.high);
-    T rest = fused(-r, a.high, T(1));
-    rest = fused(-r, a.low, rest);
-    return fused(rest, r, r);
-}
-
 template <typename T> MISH_INLINE T mish_d1(T x) {
     typedef Real<T> R;
     T one = T(1), scale = T(1) / R::UNSCALE;
@@ -86,13 +78,16 @@ template <typename T> MISH_INLINE T mish_d1(T x) {
     T half_e = e * (T(0.5) * R::UNSCALE);
     T half_square = e * half_e;
     Twin<T> big_m = fast_two_sum(scale + parts.s, fused(parts.s, parts.y, half_square));
-    T r = refine(big_m);
+    // 1/M is r, or rough * (1 + rest) without the rounding of r.
+    T rough = recip(big_m.high);
+    T rest = fused(-rough, big_m.low, fused(-rough, big_m.high, one));
+    T r = fused(rest, rough, rough);
     T x1 = one + x;
     T p = (x * e) * r;
     T tail = fused(e_low, fused(half_e, T(2), x1), fused(-half_square, p, half_square));
     T k = fused(e, x1, tail);
     T above = fused(fused(p, e + scale, -scale), r, one);
-    return if_gt(x, T(-0.25), above, k * r);
+    return if_gt(x, T(0.25), above, fused(k, rough, (k * rough) * rest));
 }
 
 // t = exp(−|x|), scaled.

@@ -101,7 +101,7 @@ pub(crate) fn tanh_softplus<R: Real>(x: R) -> R {
     R::if_gt(x, R::lit(R::SATURATED), one, t.sum() * R::lit(R::UNSCALE))
 }
 
-/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M, and above −¼ as 1 + (x·e(1 + e)/M − 1)/M, whose error is divided
+/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M, and above ¼ as 1 + (x·e(1 + e)/M − 1)/M, whose error is divided
 /// by M.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R) -> R {
@@ -114,23 +114,17 @@ pub(crate) fn mish_d1<R: Real>(x: R) -> R {
     let half_square = e * half;
     // M, scaled: 1 + s is exact, or s is too small to matter.
     let big_m = fast_two_sum(scale + s, s.fma(y, half_square));
-    let r = refine(big_m);
+    // 1/M is r, or rough·(1 + rest) without the rounding of r.
+    let rough = big_m.high.recip();
+    let rest = (-rough).mla(big_m.low, (-rough).fma(big_m.high, one));
+    let r = rest.mla(rough, rough);
     let x1 = one + x;
     let p = (x * e) * r;
     // The low part of e counts in e(1 + x) and in e²/2.
     let tail = e_low.mla(half.mla(R::lit(2.0), x1), (-half_square).fma(p, half_square));
     let k = e.fma(x1, tail);
     let above = p.fma(e + scale, -scale).fma(r, one);
-    R::if_gt(x, R::lit(-0.25), above, k * r)
-}
-
-/// 1/(high + low), rounded about once.
-#[inline(always)]
-fn refine<R: Real>(a: Twin<R>) -> R {
-    let r = a.high.recip();
-    let rest = (-r).fma(a.high, R::lit(1.0));
-    let rest = (-r).mla(a.low, rest);
-    rest.mla(r, r)
+    R::if_gt(x, R::lit(0.25), above, k.fma(rough, (k * rough) * rest))
 }
 
 /// t = exp(−|x|), scaled, for the forms that decay on both sides.
