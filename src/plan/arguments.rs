@@ -17,7 +17,7 @@ pub struct Arguments {
     pub dims: [u64; MAX_DIMS],
     /// In elements, of x and of g.
     pub strides: [[u64; MAX_DIMS]; 2],
-    /// i / dims[d] = (mulhi(i, multipliers[d]) + i) >> shifts[d] for i below 2³¹.
+    /// `i / dims[d] = (mulhi(i, multipliers[d]) + i) >> shifts[d]` for i below 2³¹.
     pub multipliers: [u32; MAX_DIMS],
     pub shifts: [u32; MAX_DIMS],
     pub rank: u32,
