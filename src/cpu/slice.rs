@@ -203,7 +203,7 @@ half_pass!(f16);
 half_pass!(bf16);
 
 /// Up to `CHUNK` elements: in f32 where both ends of its error interval round to the same 16 bits, in f64 where
-/// they do not, which is about one element in a thousand.
+/// they do not.
 #[inline(always)]
 fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
     f: F,

@@ -3,16 +3,18 @@
 //! What this cannot show: speed, what a vendor's compiler makes of the source, and races between threads, which the
 //! kernels have no occasion for, as no two touch the same element.
 
+mod checks;
 mod compiler;
 mod huge;
 mod machine;
+mod outcome;
 #[path = "../support/mod.rs"]
 mod support;
 mod tests;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use machine::Machine;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use outcome::outcome;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -25,21 +27,28 @@ fn main() {
         (Some(compiler), false) => Some(compiler::build(compiler, "cuda")),
         _ => None,
     };
-    let trial = |(name, test): &(&'static str, fn(&Machine))| {
-        let (library, test) = (library.clone(), *test);
+    let ignored = compiler.is_none();
+    let trial = |name: &str, test: Box<dyn Fn(&Machine) + Send>| {
+        let library = library.clone();
         let run = move || {
             let library = library.expect("tests are ignored without a compiler")?;
             // Two multiprocessors: loops over a grid repeat from 16 Ki elements on.
             let machine = Machine::new(&library, 2, 0);
-            catch_unwind(AssertUnwindSafe(|| test(&machine))).map_err(|panic| {
-                let message = panic.downcast_ref::<String>().cloned();
-                let message = message.or(panic.downcast_ref::<&str>().map(|s| s.to_string()));
-                Failed::from(message.unwrap_or_default())
+            outcome(|| test(&machine))
+        };
+        Trial::test(format!("cuda::{name}"), run).with_ignored_flag(ignored)
+    };
+    let own = tests::ALL.iter().map(|(name, test)| trial(name, Box::new(test)));
+    let shared = checks::ALL.iter().map(|(name, test)| {
+        let test = move |machine: &Machine| {
+            test(checks::Target {
+                backend: machine,
+                double: true,
             })
         };
-        Trial::test(*name, run).with_ignored_flag(compiler.is_none())
-    };
-    let trials = tests::ALL.iter().map(trial).collect();
+        trial(name, Box::new(test))
+    });
+    let trials = own.chain(shared).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if let Some(Ok(library)) = library {
         // Left behind, it would only take space.
