@@ -4,11 +4,13 @@
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
 // launch share (plan), and the backends (cpu, cuda).
 mod activation;
+mod affine;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod family;
 mod formula;
+mod inplace;
 mod op;
 // Public only through the hidden module below.
 #[allow(missing_docs)]
@@ -17,6 +19,8 @@ mod real;
 mod twin;
 
 pub use activation::{Activation, Mish, Softplus, TanhSoftplus};
+pub use affine::{mish_affine, mish_bias, softplus_bias, MishAffine};
+pub use inplace::{mish_inplace, softplus_inplace, tanh_softplus_inplace};
 pub use op::Derivative;
 
 use candle_core::{Result, Tensor};
@@ -72,7 +76,11 @@ pub fn tanh_softplus(xs: &Tensor) -> Result<Tensor> {
 /// device files do. No part of the public interface; it changes without notice.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::plan::{kernel_name, Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS};
+    pub use crate::affine::Fused;
+    pub use crate::plan::{
+        affine_kernel_name, kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan,
+        Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS,
+    };
 
     /// f⁽ᵏ⁾(x) as `formula.rs` evaluates it in f32.
     pub fn formula_f32(function: Function, x: f32) -> f32 {

@@ -143,6 +143,12 @@ pub fn contiguous(m: &Machine) {
         check::<f16, 1>(m, MISH, [&whole], Path::Contiguous, window.clone());
         check::<f32, 2>(m, MISH_D1, [&whole, &whole], Path::Contiguous, window);
     }
+    // As many vectors.
+    let n = 2 * n + 1;
+    let whole = Layout::contiguous(n);
+    for window in windows(n) {
+        check::<f64, 1>(m, MISH, [&whole], Path::Contiguous, window);
+    }
 }
 
 pub fn strided(m: &Machine) {
