@@ -4,10 +4,11 @@ use super::support::backend::{Backend, Function};
 use super::support::contract::Side;
 use super::support::ulp::Element;
 use candle_core::{bail, CpuStorage, DType, Device, Layout, Result, Storage, Tensor};
-use candle_mish::internals::{self, Arguments, Plan, Target};
+use candle_mish::internals::{self, Plan, Target};
 use half::{bf16, f16};
 use libloading::{Library, Symbol};
 use std::ffi::c_void;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// `struct Region` of memory.h.
@@ -32,18 +33,19 @@ pub struct Report {
     pad: u32,
 }
 
-type Emulate = unsafe extern "C" fn(
-    *mut c_void,
-    u32,
-    *const u64,
-    Arguments,
-    u32,
-    u32,
-    u32,
-    *mut Region,
-    i32,
-    *mut Report,
-);
+/// `struct Launch` of launch.h.
+#[repr(C)]
+struct Launch {
+    pointers: *const u64,
+    arguments: *const c_void,
+    arguments_size: u64,
+    pointer_count: u32,
+    grid: u32,
+    first: u32,
+    last: u32,
+}
+
+type Emulate = unsafe extern "C" fn(*mut c_void, *const Launch, *mut Region, i32, *mut Report);
 
 /// Where operands and output lie: apart, and aligned as allocations of a GPU are.
 pub const BASES: [u64; 3] = [1 << 44, 2 << 44, 3 << 44];
@@ -90,33 +92,52 @@ impl Machine {
         &self,
         plan: &Plan<N>,
         size: usize,
-        blocks: std::ops::Range<u32>,
+        blocks: Range<u32>,
+        regions: &mut [Region],
+    ) -> Report {
+        let offsets = plan.offsets.iter().copied().chain([0]);
+        let start = |(region, offset): (&Region, usize)| region.base + (offset * size) as u64;
+        let pointers: Vec<u64> = regions.iter().zip(offsets).map(start).collect();
+        assert_eq!(pointers.len(), N + 1);
+        self.launch_kernel(
+            &plan.kernel,
+            &pointers,
+            &plan.arguments,
+            plan.grid,
+            blocks,
+            regions,
+        )
+    }
+
+    /// Blocks `blocks` of a grid of a kernel over these pointers, each of which lies in the region of its index.
+    pub fn launch_kernel<A: Copy>(
+        &self,
+        kernel: &str,
+        pointers: &[u64],
+        arguments: &A,
+        grid: u32,
+        blocks: Range<u32>,
         regions: &mut [Region],
     ) -> Report {
         let mut report = Report::default();
-        assert_eq!(regions.len(), N + 1);
-        let mut pointers: Vec<u64> = regions.iter().map(|r| r.base).collect();
-        for (pointer, offset) in pointers.iter_mut().zip(plan.offsets) {
-            *pointer += (offset * size) as u64;
-        }
-        // SAFETY: `emulate` and the kernels have these types; the regions' pointers are valid for their windows.
+        assert_eq!(pointers.len(), regions.len());
+        let launch = Launch {
+            pointers: pointers.as_ptr(),
+            arguments: std::ptr::from_ref(arguments).cast(),
+            arguments_size: std::mem::size_of::<A>() as u64,
+            pointer_count: pointers.len() as u32,
+            grid,
+            first: blocks.start,
+            last: blocks.end,
+        };
+        // SAFETY: `emulate` has this type, and refuses sizes of `A` that its kernels do not have; the regions' pointers
+        // are valid for their windows.
         unsafe {
             let emulate = self.function::<Emulate>("emulate").expect("emulate");
-            let kernel = self.function::<*mut c_void>(&plan.kernel);
-            let kernel = kernel.unwrap_or_else(|| panic!("there is no kernel {}", plan.kernel));
-            let kernel = kernel.try_as_raw_ptr().expect("an address");
-            emulate(
-                kernel,
-                N as u32,
-                pointers.as_ptr(),
-                plan.arguments,
-                plan.grid,
-                blocks.start,
-                blocks.end,
-                regions.as_mut_ptr(),
-                self.recip,
-                &mut report,
-            );
+            let address = self.function::<*mut c_void>(kernel);
+            let address = address.unwrap_or_else(|| panic!("there is no kernel {kernel}"));
+            let address = address.try_as_raw_ptr().expect("an address");
+            emulate(address, &launch, regions.as_mut_ptr(), self.recip, &mut report);
         }
         report
     }

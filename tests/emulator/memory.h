@@ -18,7 +18,8 @@ struct Region {
     uint8_t *writes;
 };
 
-enum Fault : uint32_t { NONE, OUT_OF_BOUNDS, MISALIGNED, READ_ONLY };
+// The last one: no kernel has so many pointers, or a struct of that size.
+enum Fault : uint32_t { NONE, OUT_OF_BOUNDS, MISALIGNED, READ_ONLY, UNKNOWN_LAUNCH };
 
 struct Report {
     uint64_t bytes_written;
