@@ -4,11 +4,12 @@ mod layer;
 mod op;
 
 use crate::activation::{Activation, Softplus};
+use crate::op::compute_dtype;
 use crate::plan::AffinePass;
 use candle_core::{bail, shape::Dim, DType, Result, Tensor};
 pub use layer::MishAffine;
+pub(crate) use op::{backward, Operands, Request};
 use op::{Bias, ScaleShift};
-pub(crate) use op::{Operands, Request};
 
 /// The table of fused ops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,15 +125,6 @@ fn with_bias<D: Dim>(fused: Fused, xs: &Tensor, bias: &Tensor, dim: D) -> Result
     let axis = dim.to_index(xs.shape(), fused.name())?;
     let bias = parameter(fused, "bias", xs, bias, axis)?;
     xs.apply_op2(&bias, Bias { fused, axis })
-}
-
-/// The dtype that values of this dtype are computed in, if there is one.
-fn compute_dtype(dtype: DType) -> Option<DType> {
-    match dtype {
-        DType::F16 | DType::BF16 | DType::F32 => Some(DType::F32),
-        DType::F64 => Some(DType::F64),
-        _ => None,
-    }
 }
 
 /// The parameter as the kernels take it, once it is known to fit.

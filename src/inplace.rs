@@ -2,6 +2,7 @@
 
 use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
 use crate::cpu;
+use crate::op::compute_dtype;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{bail, CpuStorage, InplaceOp1, Layout, Result, Tensor};
@@ -54,7 +55,11 @@ fn apply(activation: Activation, xs: &Tensor) -> Result<()> {
             op.name()
         )
     }
-    if overlaps(xs.layout()) {
+    if xs.elem_count() == 0 && compute_dtype(xs.dtype()).is_some() {
+        // candle takes the strides of some empty tensors for an overlap.
+        return Ok(());
+    }
+    if xs.layout().has_internal_overlap() {
         bail!(
             "{}: elements of the layout overlap, shape {:?} with strides {:?}, expected each to have a place of its own",
             op.name(),
@@ -63,23 +68,6 @@ fn apply(activation: Activation, xs: &Tensor) -> Result<()> {
         )
     }
     xs.inplace_op1(&op)
-}
-
-/// Whether two elements may share a place: whether, with dims sorted by stride, one does not reach beyond all smaller
-/// ones. Every view that candle can make of a tensor without overlaps passes.
-fn overlaps(layout: &Layout) -> bool {
-    if layout.shape().elem_count() == 0 {
-        return false;
-    }
-    let dims = layout.dims().iter().zip(layout.stride());
-    let mut dims: Vec<_> = dims.filter(|(dim, _)| **dim > 1).collect();
-    dims.sort_by_key(|(_, stride)| **stride);
-    let mut reach = 0;
-    dims.into_iter().any(|(dim, stride)| {
-        let overlaps = *stride <= reach;
-        reach += (dim - 1) * stride;
-        overlaps
-    })
 }
 
 struct InPlace(Activation);
@@ -100,38 +88,5 @@ impl InplaceOp1 for InPlace {
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &mut CudaStorage, layout: &Layout) -> Result<()> {
         crate::cuda::in_place(self.0, x, layout, self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Shape;
-
-    #[test]
-    fn overlaps_are_found() {
-        let overlaps = |dims: &[usize], strides: &[usize]| {
-            overlaps(&Layout::new(Shape::from(dims), strides.to_vec(), 3))
-        };
-        for (dims, strides) in [
-            (&[][..], &[][..]),
-            (&[4], &[1]),
-            (&[4, 5], &[5, 1]),
-            (&[4, 5], &[1, 4]),
-            (&[4, 5], &[20, 2]),
-            (&[2, 1, 3], &[3, 0, 1]),
-            (&[0, 5], &[0, 0]),
-        ] {
-            assert!(!overlaps(dims, strides), "{dims:?} {strides:?}");
-        }
-        for (dims, strides) in [
-            (&[2][..], &[0][..]),
-            (&[4, 5], &[0, 1]),
-            (&[4, 5], &[4, 1]),
-            (&[3, 3], &[1, 1]),
-            (&[2, 3], &[1, 1]),
-        ] {
-            assert!(overlaps(dims, strides), "{dims:?} {strides:?}");
-        }
     }
 }

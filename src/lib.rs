@@ -76,6 +76,8 @@ pub fn tanh_softplus(xs: &Tensor) -> Result<Tensor> {
 /// device files do. No part of the public interface; it changes without notice.
 #[doc(hidden)]
 pub mod internals {
+    use candle_core::{Result, Tensor};
+
     pub use crate::affine::Fused;
     pub use crate::plan::{
         affine_kernel_name, kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan,
@@ -90,6 +92,18 @@ pub mod internals {
     /// f⁽ᵏ⁾(x) as `formula.rs` evaluates it in f64.
     pub fn formula_f64(function: Function, x: f64) -> f64 {
         crate::family::with_family!(function.activation, function.order, candle_core::DType::F64, f => f.eval(x))
+    }
+
+    /// A pass of a fused op's backward: `rows` are the parameters' values, of scale if there is one and of shift.
+    pub fn fused_backward(
+        fused: Fused,
+        pass: AffinePass,
+        axis: usize,
+        x: &Tensor,
+        rows: &Tensor,
+        g: &Tensor,
+    ) -> Result<Tensor> {
+        crate::affine::backward(fused, pass, axis, x, rows, g)
     }
 
     /// The instruction set of the CPU path: `avx512`, `avx2`, `neon` or `baseline`.

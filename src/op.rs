@@ -7,10 +7,21 @@ use crate::plan::Function;
 use candle_core::backend::BackendStorage;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{bail, CpuStorage, CustomOp1, CustomOp2, Error, Layout, Module, Result, Shape, Tensor};
+use candle_core::{
+    bail, CpuStorage, CustomOp1, CustomOp2, DType, Error, Layout, Module, Result, Shape, Tensor,
+};
 
 /// The highest derivative that is computed; one more is `BackwardNotSupported`.
 pub(crate) const MAX_ORDER: u8 = 2;
+
+/// The dtype that values of this dtype are computed in, if there is one.
+pub(crate) fn compute_dtype(dtype: DType) -> Option<DType> {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 => Some(DType::F32),
+        DType::F64 => Some(DType::F64),
+        _ => None,
+    }
+}
 
 /// The op (x, g) ↦ g·f⁽ᵏ⁾(x): what backward is made of.
 ///

@@ -1,7 +1,8 @@
 //! The fused ops as candle sees them, and the wiring of backward.
 
-use super::{compute_dtype, Fused};
+use super::Fused;
 use crate::cpu;
+use crate::op::compute_dtype;
 use crate::plan::AffinePass;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
@@ -94,8 +95,11 @@ impl CustomOp3 for ScaleShift {
             return Ok((wrt_x, None, None));
         }
         let sums = parameter_gradients(self.fused, self.axis, x, &rows, grad)?;
-        let of = |row: usize, parameter: &Tensor| sums.get(row)?.to_dtype(parameter.dtype());
-        Ok((wrt_x, Some(of(0, scale)?), Some(of(1, shift)?)))
+        let of = |row: usize, parameter: &Tensor| match parameter.track_op() {
+            true => sums.get(row)?.to_dtype(parameter.dtype()).map(Some),
+            false => Ok(None),
+        };
+        Ok((wrt_x, of(0, scale)?, of(1, shift)?))
     }
 }
 
@@ -159,6 +163,18 @@ fn wide_dtype(x: &Tensor) -> DType {
     compute_dtype(x.dtype()).unwrap_or(x.dtype())
 }
 
+/// The pass of a backward as an op of its own.
+pub(crate) fn backward(
+    fused: Fused,
+    pass: AffinePass,
+    axis: usize,
+    x: &Tensor,
+    rows: &Tensor,
+    grad: &Tensor,
+) -> Result<Tensor> {
+    x.apply_op3(rows, grad, Backward(Request { fused, pass, axis }))
+}
+
 fn input_gradient(
     fused: Fused,
     axis: usize,
@@ -166,11 +182,8 @@ fn input_gradient(
     rows: &Tensor,
     grad: &Tensor,
 ) -> Result<Option<Tensor>> {
-    let pass = AffinePass::Input;
     match x.track_op() {
-        true => x
-            .apply_op3(rows, grad, Backward(Request { fused, pass, axis }))
-            .map(Some),
+        true => backward(fused, AffinePass::Input, axis, x, rows, grad).map(Some),
         false => Ok(None),
     }
 }
@@ -183,8 +196,7 @@ fn parameter_gradients(
     rows: &Tensor,
     grad: &Tensor,
 ) -> Result<Tensor> {
-    let pass = AffinePass::Sums;
-    let partial = x.apply_op3(rows, grad, Backward(Request { fused, pass, axis }))?;
+    let partial = backward(fused, AffinePass::Sums, axis, x, rows, grad)?;
     match partial.dim(2)? {
         1 => partial.squeeze(2),
         _ => partial.sum(2),

@@ -5,6 +5,7 @@
 pub mod accuracy;
 pub mod backend;
 pub mod contract;
+pub mod fused;
 pub mod gradcheck;
 pub mod inputs;
 pub mod layouts;
