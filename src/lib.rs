@@ -2,13 +2,18 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan), and the backends (cpu, cuda).
+// launch share (plan, msl), and the backends (cpu, cuda, metal).
 mod activation;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod family;
 mod formula;
+#[cfg(feature = "metal")]
+mod metal;
+// Public, as `plan` is, only through the hidden module below.
+#[allow(missing_docs)]
+mod msl;
 mod op;
 // Public only through the hidden module below.
 #[allow(missing_docs)]
@@ -72,6 +77,7 @@ pub fn tanh_softplus(xs: &Tensor) -> Result<Tensor> {
 /// device files do. No part of the public interface; it changes without notice.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::msl::{bind, Binder, SOURCE as METAL_SOURCE};
     pub use crate::plan::{kernel_name, Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS};
 
     /// f⁽ᵏ⁾(x) as `formula.rs` evaluates it in f32.
