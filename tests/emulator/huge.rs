@@ -138,6 +138,27 @@ pub fn contiguous(m: &Machine) {
     }
 }
 
+/// More vectors than 32 bits count. The largest grid there is leaves each thread 128 of them.
+pub fn vectors(m: &Machine) {
+    if m.gpu().double() {
+        many_vectors::<f64>(m);
+    }
+    many_vectors::<f32>(m);
+    many_vectors::<bf16>(m);
+}
+
+fn many_vectors<T: Element>(m: &Machine) {
+    let m = &m.variant(4096, 0);
+    let width = 16 / std::mem::size_of::<T>();
+    let n = (width << 32) + (1 << 20) + 5;
+    let whole = Layout::contiguous(n);
+    for at in [1 << 20, width << 32, n / 8 * 8] {
+        let window = at - 320..(at + 320).min(n);
+        check::<T, 1>(m, MISH, [&whole], Path::Contiguous, window.clone());
+        check::<T, 2>(m, MISH_D1, [&whole, &whole], Path::Contiguous, window);
+    }
+}
+
 pub fn strided(m: &Machine) {
     let m = &m.variant(132, 0);
     let (rows, columns) = ((1 << 17) + 3, (1 << 15) + 1);

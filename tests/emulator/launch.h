@@ -20,6 +20,7 @@ struct Launch {
     const uint64_t *pointers;
     const void *arguments;
     uint64_t arguments_size;
+    uint64_t write_limit;
     uint32_t pointer_count;
     uint32_t grid;
     // Blocks first..last of the grid are run.
@@ -77,10 +78,14 @@ template <typename... Rest> static void call(void *kernel, const Launch &launch,
 // run(block, thread) of every thread, with memory.h watching.
 template <typename Run>
 static void each_thread(const Launch &launch, uint32_t threads, Region *memory, Report *result, Run run) {
-    regions = memory, region_count = int(launch.pointer_count), report = result, recip_error = launch.recip;
+    regions = memory, region_count = int(launch.pointer_count), report = result;
+    recip_error = launch.recip, write_limit = launch.write_limit;
     Flush flush(launch.flush);
-    for (uint32_t block = launch.first; block < launch.last; ++block) {
-        for (uint32_t thread = 0; thread < threads; ++thread) run(block, thread);
+    try {
+        for (uint32_t block = launch.first; block < launch.last; ++block) {
+            for (uint32_t thread = 0; thread < threads; ++thread) run(block, thread);
+        }
+    } catch (Stop) {
     }
 }
 

@@ -21,6 +21,7 @@ struct Launch {
     pointers: *const u64,
     arguments: *const c_void,
     arguments_size: u64,
+    write_limit: u64,
     pointer_count: u32,
     grid: u32,
     first: u32,
@@ -128,10 +129,14 @@ impl Machine {
     ) -> Report {
         let mut report = Report::default();
         assert_eq!(pointers.len(), regions.len());
+        let writable = regions.iter().filter(|region| !region.writes.is_null());
+        let share = writable.map(|region| region.bytes).sum::<u64>() / u64::from(grid);
         let launch = Launch {
             pointers: pointers.as_ptr(),
             arguments: std::ptr::from_ref(arguments).cast(),
             arguments_size: std::mem::size_of::<A>() as u64,
+            // Blocks differ by a round of the loop at most; anything that ends stays well below twice its share.
+            write_limit: 2 * share * blocks.len() as u64 + (1 << 20),
             pointer_count: pointers.len() as u32,
             grid,
             first: blocks.start,

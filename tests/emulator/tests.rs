@@ -25,6 +25,7 @@ pub const ALL: &[Test] = &[
     ("any_number_of_multiprocessors", multiprocessors),
     ("strided_64_bit_gives_the_same", strided64),
     ("more_than_2_to_32_contiguous", huge::contiguous),
+    ("more_than_2_to_32_vectors", huge::vectors),
     ("more_than_2_to_32_strided", huge::strided),
     ("indices_just_below_2_to_31", huge::last_of_32_bits),
     ("bad_input", bad_input),
