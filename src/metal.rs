@@ -4,12 +4,12 @@
 use crate::msl::{self, Binder};
 use crate::plan::{Function, Plan, Target, THREADS};
 use candle_core::backend::BackendStorage;
-use candle_core::{bail, DType, Error, Layout, MetalDevice, MetalStorage, Result};
+use candle_core::{bail, Error, Layout, MetalDevice, MetalStorage, Result};
 use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline, Library};
 use candle_metal_kernels::MetalKernelError;
 use objc2::available;
 use objc2_metal::{MTLCompileOptions, MTLMathFloatingPointFunctions, MTLMathMode, MTLSize};
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::{PoisonError, RwLock};
 
 /// Metal does not tell how many cores a GPU has. Apple's largest has 80; a smaller one takes the blocks in turns.
@@ -50,7 +50,8 @@ fn dispatch<const N: usize>(
         .build()?;
     if let Some(plan) = plan {
         let pipeline = pipeline(device, function, &plan.kernel)?;
-        let slices = std::array::from_fn(|i| (operands[i].buffer(), plan.offsets[i] * dtype.size_in_bytes()));
+        let slices: [_; N] =
+            std::array::from_fn(|i| (operands[i].buffer(), plan.offsets[i] * dtype.size_in_bytes()));
         // Last, as it holds the lock that allocations take as well.
         let guard = device.command_encoder()?;
         let encoder: &ComputeCommandEncoder = guard.as_ref();
@@ -111,14 +112,15 @@ fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<Co
     }
     let failed = |what: &str, error| failed(function, kernel, what, error);
     let device = device.metal_device();
-    if !devices.contains_key(&id) {
-        let library = device
-            .new_library_with_source(msl::SOURCE, Some(&options()))
-            .map_err(|e| failed("this system's Metal does not compile the source of", e))?;
-        let pipelines = BTreeMap::new();
-        devices.insert(id, Kernels { library, pipelines });
-    }
-    let kernels = devices.get_mut(&id).expect("inserted above");
+    let kernels = match devices.entry(id) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(Kernels {
+            library: device
+                .new_library_with_source(msl::SOURCE, Some(&options()))
+                .map_err(|e| failed("this system's Metal does not compile the source of", e))?,
+            pipelines: BTreeMap::new(),
+        }),
+    };
     let pipeline = kernels
         .library
         .get_function(kernel, None)
