@@ -146,5 +146,8 @@ fn target(device: &CudaDevice) -> Result<Target> {
         .context()
         .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
         .w()?;
-    Ok(Target { units: units as u32 })
+    Ok(Target {
+        units: units as u32,
+        double: true,
+    })
 }

@@ -2,7 +2,7 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan), and the backends (cpu, cuda).
+// launch share (plan, msl), and the backends (cpu, cuda, metal).
 mod activation;
 mod affine;
 mod cpu;
@@ -11,6 +11,11 @@ mod cuda;
 mod family;
 mod formula;
 mod inplace;
+#[cfg(feature = "metal")]
+mod metal;
+// Public, as `plan` is, only through the hidden module below.
+#[allow(missing_docs)]
+mod msl;
 mod op;
 // Public only through the hidden module below.
 #[allow(missing_docs)]
@@ -79,6 +84,7 @@ pub mod internals {
     use candle_core::{Result, Tensor};
 
     pub use crate::affine::Fused;
+    pub use crate::msl::{bind, Binder, SOURCE as METAL_SOURCE};
     pub use crate::plan::{
         affine_kernel_name, kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan,
         Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS,

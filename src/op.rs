@@ -2,11 +2,13 @@
 
 use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
 use crate::cpu;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "metal"))]
 use crate::plan::Function;
 use candle_core::backend::BackendStorage;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{
     bail, CpuStorage, CustomOp1, CustomOp2, DType, Error, Layout, Module, Result, Shape, Tensor,
 };
@@ -100,6 +102,23 @@ impl CustomOp2 for Derivative {
         Ok((out, lx.shape().clone()))
     }
 
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        lx: &Layout,
+        g: &MetalStorage,
+        lg: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        self.check(x, lx, g, lg)?;
+        let function = Function {
+            activation: self.activation,
+            order: self.order,
+        };
+        let out = crate::metal::derivative(function, x, lx, g, lg)?;
+        Ok((out, lx.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -141,6 +160,16 @@ macro_rules! activation_op {
                     order: 0,
                 };
                 let out = crate::cuda::forward(function, x, layout)?;
+                Ok((out, layout.shape().clone()))
+            }
+
+            #[cfg(feature = "metal")]
+            fn metal_fwd(&self, x: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
+                let function = Function {
+                    activation: (*self).into(),
+                    order: 0,
+                };
+                let out = crate::metal::forward(function, x, layout)?;
                 Ok((out, layout.shape().clone()))
             }
 

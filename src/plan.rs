@@ -44,6 +44,8 @@ impl Function {
 pub struct Target {
     /// Multiprocessors or cores.
     pub units: u32,
+    /// Whether there is f64.
+    pub double: bool,
 }
 
 impl Target {
@@ -109,7 +111,7 @@ impl<const N: usize> Plan<N> {
             let (lhs, rhs) = (layouts[0].shape().clone(), other.shape().clone());
             return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
         }
-        if dtype_name(dtype).is_none() {
+        if dtype_name(dtype).is_none() || dtype == DType::F64 && !target.double {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
         let n = layouts[0].shape().elem_count();

@@ -4,7 +4,7 @@
 
 #include "launch.h"
 
-EXPORT uint64_t arguments_size() { return sizeof(Arguments); }
+ARGUMENTS_LAYOUT
 EXPORT uint64_t made_up_bits(uint64_t index, uint64_t size) { return made_up(index, size); }
 EXPORT uint32_t threads() { return THREADS; }
 EXPORT uint16_t to_f16(float v) { return __half_as_ushort(__float2half_rn(v)); }
@@ -21,8 +21,7 @@ template <typename A> static void run(void *kernel, const Launch &launch, Region
     });
 }
 
-EXPORT void emulate(void *kernel, const Launch *launch, Region *memory, int recip, Report *result) {
-    recip_error = recip;
+EXPORT void emulate(void *kernel, const Launch *launch, Region *memory, Report *result) {
     switch (launch->arguments_size) {
         case sizeof(Arguments): return run<Arguments>(kernel, *launch, memory, result);
         default: report = result, fail(UNKNOWN_LAUNCH, launch->arguments_size);

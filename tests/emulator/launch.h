@@ -6,6 +6,11 @@
 #include <utility>
 
 #include "memory.h"
+#include "recip.h"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -15,10 +20,42 @@ struct Launch {
     const uint64_t *pointers;
     const void *arguments;
     uint64_t arguments_size;
+    uint64_t write_limit;
     uint32_t pointer_count;
     uint32_t grid;
     // Blocks first..last of the grid are run.
     uint32_t first, last;
+    // By how many ulps a reciprocal is off.
+    int32_t recip;
+    // Whether floats below the smallest normal number count as zero, as operands and as results.
+    uint32_t flush;
+};
+
+// The processor's mode for such floats, where there is one.
+class Flush {
+#if defined(__x86_64__)
+    // FZ and DAZ.
+    static constexpr unsigned BITS = 0x8040;
+    unsigned before = _mm_getcsr();
+
+   public:
+    explicit Flush(bool flush) { _mm_setcsr(flush ? before | BITS : before); }
+    ~Flush() { _mm_setcsr(before); }
+#elif defined(__aarch64__)
+    // FZ.
+    static constexpr uint64_t BIT = uint64_t(1) << 24;
+    uint64_t before;
+
+   public:
+    explicit Flush(bool flush) {
+        asm volatile("mrs %0, fpcr" : "=r"(before));
+        asm volatile("msr fpcr, %0" : : "r"(flush ? before | BIT : before));
+    }
+    ~Flush() { asm volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+   public:
+    explicit Flush(bool) {}
+#endif
 };
 
 template <typename... Rest, size_t... I>
@@ -42,7 +79,23 @@ template <typename... Rest> static void call(void *kernel, const Launch &launch,
 template <typename Run>
 static void each_thread(const Launch &launch, uint32_t threads, Region *memory, Report *result, Run run) {
     regions = memory, region_count = int(launch.pointer_count), report = result;
-    for (uint32_t block = launch.first; block < launch.last; ++block) {
-        for (uint32_t thread = 0; thread < threads; ++thread) run(block, thread);
+    recip_error = launch.recip, write_limit = launch.write_limit;
+    Flush flush(launch.flush);
+    try {
+        for (uint32_t block = launch.first; block < launch.last; ++block) {
+            for (uint32_t thread = 0; thread < threads; ++thread) run(block, thread);
+        }
+    } catch (Stop) {
     }
 }
+
+// Where each field of the kernels' `Arguments` is, and their size.
+#define ARGUMENTS_LAYOUT                                                                                       \
+    EXPORT void arguments_layout(uint64_t *to) {                                                               \
+        const uint64_t layout[] = {                                                                            \
+            offsetof(Arguments, n),          offsetof(Arguments, dims),           offsetof(Arguments, strides), \
+            offsetof(Arguments, multipliers), offsetof(Arguments, shifts),        offsetof(Arguments, rank),    \
+            offsetof(Arguments, beta),       offsetof(Arguments, beta_low),       offsetof(Arguments, threshold), \
+            offsetof(Arguments, beta_bits),  offsetof(Arguments, threshold_bits), sizeof(Arguments)};           \
+        std::memcpy(to, layout, sizeof(layout));                                                               \
+    }
