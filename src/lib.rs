@@ -1,12 +1,13 @@
 #![doc = include_str!("../README.md")]
-#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+#![deny(missing_docs)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan), and the backends (cpu, cuda).
+// launch share (plan, extent), and the backends (cpu, cuda).
 mod activation;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod extent;
 mod family;
 mod formula;
 mod op;

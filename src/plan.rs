@@ -6,6 +6,7 @@ mod arguments;
 mod collapse;
 
 use crate::activation::Activation;
+use crate::extent;
 pub use arguments::{Arguments, MAX_DIMS};
 use candle_core::{bail, DType, Error, Layout, Result};
 pub(crate) use collapse::Collapsed;
@@ -102,7 +103,7 @@ impl<const N: usize> Plan<N> {
         if dtype_name(dtype).is_none() {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
-        let n = layouts[0].shape().elem_count();
+        let n = extent::element_count(op, layouts[0], dtype.size_in_bytes())?;
         if n == 0 {
             return Ok(None);
         }

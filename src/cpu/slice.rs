@@ -242,7 +242,8 @@ fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
     for i in 0..n {
         // SAFETY: `narrow` has written the first n elements of both.
         let alike = unsafe { out[i].assume_init().bits() == other[i].assume_init().bits() };
-        if !alike {
+        // An infinite g times an f(x) that underflows in f32 is NaN there, and infinite in f64.
+        if !alike || low[i].is_nan() {
             let y = f.eval(A::F64::of(x[i].widen())).get();
             out[i].write(T::nearest(g.slice().map_or(y, |g| g[i].widen() * y)));
         }
