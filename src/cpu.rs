@@ -11,6 +11,7 @@ mod slice;
 mod walk;
 
 use crate::activation::Activation;
+use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
 use crate::plan::Collapsed;
 use candle_core::backend::BackendStorage;
@@ -29,13 +30,14 @@ const UNIT: usize = 4 * 1024;
 
 /// f⁽⁰⁾(x), contiguous.
 pub(crate) fn forward(activation: Activation, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
+    let op = activation.name();
     with_family!(activation, 0, x.dtype(), f => {
         match x {
-            CpuStorage::F32(x) => Ok(CpuStorage::F32(unary(f, x, layout))),
-            CpuStorage::F64(x) => Ok(CpuStorage::F64(unary(f, x, layout))),
-            CpuStorage::F16(x) => Ok(CpuStorage::F16(unary(f, x, layout))),
-            CpuStorage::BF16(x) => Ok(CpuStorage::BF16(unary(f, x, layout))),
-            _ => Err(unsupported(x.dtype(), activation.name())),
+            CpuStorage::F32(x) => Ok(CpuStorage::F32(unary(op, f, x, layout)?)),
+            CpuStorage::F64(x) => Ok(CpuStorage::F64(unary(op, f, x, layout)?)),
+            CpuStorage::F16(x) => Ok(CpuStorage::F16(unary(op, f, x, layout)?)),
+            CpuStorage::BF16(x) => Ok(CpuStorage::BF16(unary(op, f, x, layout)?)),
+            _ => Err(unsupported(x.dtype(), op)),
         }
     })
 }
@@ -50,14 +52,15 @@ pub(crate) fn derivative(
     g_layout: &Layout,
 ) -> Result<CpuStorage> {
     use CpuStorage::{BF16, F16, F32, F64};
+    let op = activation.derivative_name(order);
     let layouts = [x_layout, g_layout];
     with_family!(activation, order, x.dtype(), f => {
         match (x, g) {
-            (F32(x), F32(g)) => Ok(F32(binary(f, x, g, layouts))),
-            (F64(x), F64(g)) => Ok(F64(binary(f, x, g, layouts))),
-            (F16(x), F16(g)) => Ok(F16(binary(f, x, g, layouts))),
-            (BF16(x), BF16(g)) => Ok(BF16(binary(f, x, g, layouts))),
-            (x, _) => Err(unsupported(x.dtype(), activation.derivative_name(order))),
+            (F32(x), F32(g)) => Ok(F32(binary(op, f, x, g, layouts)?)),
+            (F64(x), F64(g)) => Ok(F64(binary(op, f, x, g, layouts)?)),
+            (F16(x), F16(g)) => Ok(F16(binary(op, f, x, g, layouts)?)),
+            (BF16(x), BF16(g)) => Ok(BF16(binary(op, f, x, g, layouts)?)),
+            (x, _) => Err(unsupported(x.dtype(), op)),
         }
     })
 }
@@ -66,32 +69,47 @@ fn unsupported(dtype: DType, op: &'static str) -> Error {
     Error::UnsupportedDTypeForOp(dtype, op).bt()
 }
 
-fn unary<T: Kernel, F: Family>(f: F, x: &[T], layout: &Layout) -> Vec<T> {
+fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout) -> Result<Vec<T>> {
     let isa = Isa::get();
-    let len = layout.shape().elem_count();
+    let len = element_count(op, layout, size_of::<T>())?;
+    within(op, layout, x.len())?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
+        return output::collect(op, len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
     }
     let shape = Collapsed::new(layout.dims(), [layout]);
-    output::collect(len, |range, out| {
+    output::collect(op, len, |range, out| {
         walk::unary(x, &shape, range, out, |x, out| {
             T::run(isa, f, x, Itself, One, out)
         })
     })
 }
 
-fn binary<T: Kernel, F: Family>(f: F, x: &[T], g: &[T], layouts: [&Layout; 2]) -> Vec<T> {
+fn binary<T: Kernel, F: Family>(
+    op: &'static str,
+    f: F,
+    x: &[T],
+    g: &[T],
+    layouts: [&Layout; 2],
+) -> Result<Vec<T>> {
     let isa = Isa::get();
-    let len = layouts[0].shape().elem_count();
+    let len = element_count(op, layouts[0], size_of::<T>())?;
+    within(op, layouts[0], x.len())?;
+    within(op, layouts[1], g.len())?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(len, |range, out| {
+        return output::collect(op, len, |range, out| {
             T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
         });
     }
     let shape = Collapsed::new(layouts[0].dims(), layouts);
-    output::collect(len, |range, out| {
+    output::collect(op, len, |range, out| {
         walk::binary([x, g], &shape, range, out, |x, g, out| {
             T::run(isa, f, x, Itself, g, out)
         })

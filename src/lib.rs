@@ -1,13 +1,14 @@
 #![doc = include_str!("../README.md")]
-#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+#![deny(missing_docs)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan, msl), and the backends (cpu, cuda, metal).
+// launch share (plan, msl, extent), and the backends (cpu, cuda, metal).
 mod activation;
 mod affine;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod extent;
 mod family;
 mod formula;
 mod inplace;

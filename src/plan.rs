@@ -7,6 +7,7 @@ mod arguments;
 mod collapse;
 
 use crate::activation::Activation;
+use crate::extent;
 pub use affine::{affine_kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan};
 pub use arguments::{Arguments, MAX_DIMS};
 use candle_core::{bail, DType, Error, Layout, Result};
@@ -114,7 +115,7 @@ impl<const N: usize> Plan<N> {
         if dtype_name(dtype).is_none() || dtype == DType::F64 && !target.double {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
-        let n = layouts[0].shape().elem_count();
+        let n = extent::element_count(op, layouts[0], dtype.size_in_bytes())?;
         if n == 0 {
             return Ok(None);
         }

@@ -2,7 +2,8 @@
 
 mod support;
 
-use candle_core::{CustomOp2, DType, Device, Error, Module, Result, Tensor, Var};
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Error, Module, Result, Storage, Tensor, Var};
 use candle_mish::*;
 use support::backend::{Backend, Function, CPU};
 
@@ -22,6 +23,7 @@ fn ones(dims: &[usize], dtype: DType) -> Tensor {
     Tensor::ones(dims, dtype, &Device::Cpu).unwrap()
 }
 
+const FLOATS: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::F64];
 const INTEGERS: [DType; 3] = [DType::U8, DType::U32, DType::I64];
 
 #[test]
@@ -62,11 +64,10 @@ fn integers_without_elements() {
 
 #[test]
 fn operands_of_different_types() {
-    let floats = [DType::F16, DType::BF16, DType::F32, DType::F64];
     for f in Function::plain().into_iter().filter(|f| f.order > 0) {
         let name = Derivative::new(f.activation, f.order).unwrap().name();
-        for x in floats {
-            for g in floats.into_iter().chain([DType::U8]).filter(|g| *g != x) {
+        for x in FLOATS {
+            for g in FLOATS.into_iter().chain([DType::U8]).filter(|g| *g != x) {
                 let result = CPU.apply(f, &ones(&[3], x), Some(&ones(&[3], g)));
                 refused(result, &[name, x.as_str(), g.as_str()]);
             }
@@ -154,5 +155,68 @@ fn third_derivative() {
             }
             other => panic!("{activation}: {:?}", other.map(|_| "a gradient")),
         }
+    }
+}
+
+/// Every function of x and, for a derivative, with g of the same view, is refused.
+fn every_function_refuses(x: &Tensor, parts: &[&str]) {
+    for f in Function::all() {
+        let g = (f.order > 0).then_some(x);
+        refused(CPU.apply(f, x, g), &[&[f.activation.name()], parts].concat());
+    }
+}
+
+/// A view may have more elements than memory: an error, where candle's own ops and `Vec::with_capacity` would end
+/// the process.
+#[test]
+fn no_memory_for_the_result() {
+    for dtype in FLOATS {
+        let view = ones(&[1, 1], dtype).broadcast_as((1 << 25, 1 << 25)).unwrap();
+        every_function_refuses(&view, &["no memory", "1125899906842624 elements"]);
+        let column = ones(&[3], dtype).reshape((3, 1)).unwrap();
+        let view = column.broadcast_as((3, 1 << 50)).unwrap();
+        every_function_refuses(&view, &["no memory", "3377699720527872 elements"]);
+    }
+}
+
+/// candle's product of the dims overflows here.
+#[test]
+fn more_elements_than_can_be_counted() {
+    for dims in [
+        [1 << 32, 1 << 32, 1],
+        [1 << 40, 1 << 40, 1 << 40],
+        [usize::MAX, 3, 1],
+        [1 << 62, 1, 1],
+        [0, 1 << 40, 1 << 40],
+        [1 << 40, 0, 1 << 40],
+    ] {
+        let from = dims.map(|dim| dim.min(1));
+        let view = ones(&from, DType::F64).broadcast_as(&dims).unwrap();
+        every_function_refuses(&view, &["address space", &format!("{dims:?}")]);
+    }
+}
+
+/// No elements, but dims that are large.
+#[test]
+fn empty_and_wide() {
+    let view = ones(&[0, 1], DType::F32).broadcast_as((0, 1 << 40)).unwrap();
+    for f in Function::all() {
+        let out = CPU.apply(f, &view, (f.order > 0).then_some(&view)).unwrap();
+        assert_eq!(out.dims(), [0, 1 << 40]);
+    }
+}
+
+#[test]
+fn storage_shorter_than_its_shape() {
+    let short = |n: usize| {
+        let storage = Storage::Cpu(CpuStorage::F32(vec![0.5; n]));
+        Tensor::from_storage(storage, (4, 5), BackpropOp::none(), false)
+    };
+    let parts = ["[4, 5]", "past", "19 elements"];
+    every_function_refuses(&short(19), &parts);
+    every_function_refuses(&short(19).t().unwrap(), &["[5, 4]", "past", "19 elements"]);
+    for f in Function::all().into_iter().filter(|f| f.order > 0) {
+        refused(CPU.apply(f, &short(20), Some(&short(19))), &parts);
+        CPU.apply(f, &short(20), Some(&short(20))).unwrap();
     }
 }

@@ -4,9 +4,11 @@
 mod support;
 
 use half::{bf16, f16};
-use support::backend::{Function, CPU};
+use support::backend::{eval, Function, CPU};
+use support::inputs::every_half;
 use support::layouts::*;
 use support::process::{checksum, in_processes};
+use support::ulp::Element;
 
 /// One check in every type for every function.
 macro_rules! every_type {
@@ -56,6 +58,31 @@ fn empty() {
 #[test]
 fn every_length_and_position() {
     every_type!(check_positions);
+}
+
+/// In other company the same values: where an f⁽ᵏ⁾ that underflows in f32 meets an infinite g, too.
+#[test]
+fn any_neighbours() {
+    fn check<T: Element>(f: Function) {
+        let x = every_half::<T>();
+        let shuffled = |i: usize| i.wrapping_mul(40_503) % x.len(); // odd, so that each comes once
+        let other: Vec<T> = (0..x.len()).map(|i| x[shuffled(i)]).collect();
+        for g in [f64::INFINITY, f64::NEG_INFINITY, 1.5] {
+            let g = vec![T::from_f64(g); x.len()];
+            let results = eval(&CPU, f, &x, Some(&g));
+            for (i, result) in eval(&CPU, f, &other, Some(&g)).into_iter().enumerate() {
+                let (x, g, there) = (other[i], g[i], results[shuffled(i)]);
+                assert!(
+                    result.alike(there),
+                    "{f} of {x} times {g}: {result}, elsewhere {there}"
+                );
+            }
+        }
+    }
+    for f in Function::all().into_iter().filter(|f| f.order > 0) {
+        check::<f16>(f);
+        check::<bf16>(f);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::slice::{Affine, Kernel, One};
 use super::walk::Source;
 use super::{unsupported, Isa};
 use crate::affine::{Operands, Request};
+use crate::extent::{element_count, within};
 use crate::family::{with_fused_family, Family};
 use crate::plan::AffinePass;
 use candle_core::backend::BackendStorage;
@@ -116,7 +117,8 @@ pub(crate) fn affine(request: Request, operands: Operands<CpuStorage>) -> Result
 
 fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
     let op = request.name();
-    let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
+    let (x, lx) = (values_of::<T>(&operands, operands.x, op)?, operands.x.1);
+    let len = element_count(op, lx, size_of::<T>())?;
     let channels = Channels::new(lx, request.axis);
     let shift = parameter::<T>(&operands.shift, op)?;
     let scale = match &operands.scale {
@@ -124,11 +126,11 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
         None => vec![T::Compute::ONE; shift.len()],
     };
     let parameters = Parameters::new(channels, scale, shift);
-    let (shape, len) = (lx.shape().clone(), lx.shape().elem_count());
+    let shape = lx.shape().clone();
     let x = Source::new(x, lx);
     let Some((g, lg)) = operands.g else {
         return with_fused_family!(request.fused, 0, f => {
-            let out = elementwise::<T, _, false>(f, &x, None, &parameters, len);
+            let out = elementwise::<T, _, false>(op, f, &x, None, &parameters, len)?;
             Ok((T::storage(out), shape))
         });
     };
@@ -136,7 +138,7 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
         let (lhs, rhs) = (shape, lg.shape().clone());
         return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
     }
-    let g = Source::new(values_of::<T>(&operands, g, op)?, lg);
+    let g = Source::new(values_of::<T>(&operands, (g, lg), op)?, lg);
     with_fused_family!(request.fused, 1, f => match request.pass {
         AffinePass::Sums => {
             let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, len);
@@ -145,7 +147,7 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
             Ok((T::Compute::storage(values), Shape::from((rows.len(), channels.count, 1))))
         }
         _ => {
-            let out = elementwise::<T, _, true>(f, &x, Some(&g), &parameters, len);
+            let out = elementwise::<T, _, true>(op, f, &x, Some(&g), &parameters, len)?;
             Ok((T::storage(out), shape))
         }
     })
@@ -154,13 +156,15 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
 /// The values of a tensor that has to be of x's type.
 fn values_of<'a, T: Float>(
     operands: &Operands<CpuStorage>,
-    storage: &'a CpuStorage,
+    (storage, layout): (&'a CpuStorage, &Layout),
     op: &'static str,
 ) -> Result<&'a [T]> {
-    T::of(storage).ok_or_else(|| {
+    let Some(values) = T::of(storage) else {
         let (lhs, rhs) = (operands.x.0.dtype(), storage.dtype());
-        Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt()
-    })
+        return Err(Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt());
+    };
+    within(op, layout, values.len())?;
+    Ok(values)
 }
 
 /// The values of scale or shift, which are of the tensor's type or of the one that is computed in.
@@ -169,11 +173,13 @@ fn parameter<T: Float>(
     op: &'static str,
 ) -> Result<Vec<T::Compute>> {
     if let Some(values) = T::Compute::of(storage) {
+        within(op, layout, values.len())?;
         return Ok(Source::new(values, layout).to_vec());
     }
     let Some(values) = T::of(storage) else {
         return Err(unsupported(storage.dtype(), op));
     };
+    within(op, layout, values.len())?;
     let values = Source::new(values, layout).to_vec();
     let mut wide = vec![T::Compute::default(); values.len()];
     T::widen(&values, &mut wide);
@@ -181,14 +187,15 @@ fn parameter<T: Float>(
 }
 
 fn elementwise<T: Float, F: Family, const CHAINED: bool>(
+    op: &'static str,
     f: F,
     x: &Source<T>,
     g: Option<&Source<T>>,
     parameters: &Parameters<T::Compute>,
     len: usize,
-) -> Vec<T> {
+) -> Result<Vec<T>> {
     let isa = Isa::get();
-    output::collect(len, |range, out| {
+    output::collect(op, len, |range, out| {
         let (mut x_block, mut g_block) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
         let mut walk = parameters.walk();
         let mut done = 0;

@@ -5,6 +5,7 @@ use super::slice::{Itself, Kernel, One};
 use super::walk::{for_runs, DIRECT_MIN};
 use super::{unsupported, Isa, PARALLEL_MIN, UNIT};
 use crate::activation::Activation;
+use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
 use crate::plan::{by_stride, Collapsed};
 use candle_core::backend::BackendStorage;
@@ -22,27 +23,30 @@ pub(crate) fn in_place(
     layout: &Layout,
     op: &'static str,
 ) -> Result<()> {
-    let shape = Collapsed::new(by_stride(layout).dims(), [&by_stride(layout)]);
     with_family!(activation, 0, x.dtype(), f => match x {
-        CpuStorage::F16(x) => overwrite(f, x, &shape),
-        CpuStorage::BF16(x) => overwrite(f, x, &shape),
-        CpuStorage::F32(x) => overwrite(f, x, &shape),
-        CpuStorage::F64(x) => overwrite(f, x, &shape),
-        _ => return Err(unsupported(x.dtype(), op)),
-    });
-    Ok(())
+        CpuStorage::F16(x) => overwrite(op, f, x, layout),
+        CpuStorage::BF16(x) => overwrite(op, f, x, layout),
+        CpuStorage::F32(x) => overwrite(op, f, x, layout),
+        CpuStorage::F64(x) => overwrite(op, f, x, layout),
+        _ => Err(unsupported(x.dtype(), op)),
+    })
 }
 
-fn overwrite<T: Kernel + Default, F: Family>(f: F, x: &mut [T], shape: &Collapsed<1>) {
-    let isa = Isa::get();
-    let len: usize = shape.dims.iter().product();
+fn overwrite<T: Kernel + Default, F: Family>(
+    op: &'static str,
+    f: F,
+    x: &mut [T],
+    layout: &Layout,
+) -> Result<()> {
+    let len = element_count(op, layout, size_of::<T>())?;
+    within(op, layout, x.len())?;
     if len == 0 {
-        return;
+        return Ok(());
     }
+    let isa = Isa::get();
+    let layout = by_stride(layout);
+    let shape = Collapsed::new(layout.dims(), [&layout]);
     let (inner, [stride]) = shape.inner();
-    // The bounds of every access below: no element lies beyond the last one.
-    let [last] = shape.row_offsets(len / inner - 1);
-    assert!(last + (inner - 1) * stride < x.len());
     let base = SendPtr::new(x.as_mut_ptr());
     let direct = stride == 1 && inner >= DIRECT_MIN;
     let run = |range: Range<usize>| {
@@ -52,9 +56,9 @@ fn overwrite<T: Kernel + Default, F: Family>(f: F, x: &mut [T], shape: &Collapse
         while at < range.end {
             let most = if direct { inner - at % inner } else { BLOCK };
             let n = most.min(range.end - at).min(BLOCK);
-            // SAFETY: the assertion above bounds every place; places lie apart, and no two calls get the same.
+            // SAFETY: `within` bounds every place; places lie apart, and no two calls get the same.
             unsafe {
-                for_runs(shape, at..at + n, |[first], done, n| {
+                for_runs(&shape, at..at + n, |[first], done, n| {
                     let places = base.get().add(first);
                     for (i, value) in aside[done..done + n].iter_mut().enumerate() {
                         *value = *places.add(i * stride);
@@ -67,7 +71,7 @@ fn overwrite<T: Kernel + Default, F: Family>(f: F, x: &mut [T], shape: &Collapse
                     T::run(isa, f, &aside[..n], Itself, One, places);
                 } else {
                     T::run(isa, f, &aside[..n], Itself, One, &mut results[..n]);
-                    for_runs(shape, at..at + n, |[first], done, n| {
+                    for_runs(&shape, at..at + n, |[first], done, n| {
                         let places = base.get().add(first);
                         for (i, result) in results[done..done + n].iter().enumerate() {
                             *places.add(i * stride) = result.assume_init();
@@ -85,4 +89,5 @@ fn overwrite<T: Kernel + Default, F: Family>(f: F, x: &mut [T], shape: &Collapse
             run(unit * UNIT..len.min((unit + 1) * UNIT))
         });
     }
+    Ok(())
 }

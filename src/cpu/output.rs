@@ -2,6 +2,7 @@
 
 use super::{PARALLEL_MIN, UNIT};
 use candle_core::utils::barrier_pool;
+use candle_core::{bail, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,16 @@ use std::sync::OnceLock;
 ///
 /// Which thread gets which range has no influence on the values: `fill` sees positions only.
 pub(super) fn collect<T: Copy + Send>(
+    op: &'static str,
     len: usize,
     fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync,
-) -> Vec<T> {
-    let mut out = Vec::with_capacity(len);
+) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    // `Vec::with_capacity` would end the process.
+    if let Err(error) = out.try_reserve_exact(len) {
+        let bytes = len.saturating_mul(std::mem::size_of::<T>());
+        bail!("{op}: no memory for a result of {len} elements, {bytes} bytes: {error}")
+    }
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
     if len < PARALLEL_MIN {
@@ -33,7 +40,7 @@ pub(super) fn collect<T: Copy + Send>(
     }
     // SAFETY: `fill` has written all of 0..len.
     unsafe { out.set_len(len) };
-    out
+    Ok(out)
 }
 
 /// Calls `each` once for every unit, on candle's threads.

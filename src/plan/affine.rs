@@ -3,6 +3,7 @@
 use super::arguments::divisor;
 use super::{dtype_name, reach, Collapsed, Target, INDEX_32, MAX_DIMS, THREADS, VECTOR};
 use crate::affine::Fused;
+use crate::extent::element_count;
 use candle_core::{bail, DType, Error, Layout, Result, Shape};
 
 /// What a kernel computes.
@@ -98,14 +99,15 @@ impl AffinePlan {
         target: Target,
     ) -> Result<Option<Self>> {
         let op = fused.pass_name(pass);
-        if dtype_name(dtype).is_none() {
+        if dtype_name(dtype).is_none() || dtype == DType::F64 && !target.double {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
         let AffineLayouts { x, g, scale, shift } = layouts;
         let g = g.unwrap_or(x);
+        let n = element_count(op, x, dtype.size_in_bytes())?;
         let launch = match pass {
             AffinePass::Sums => sums([x, g], [scale, shift], axis, fused.scaled(), target),
-            _ if x.shape().elem_count() == 0 => None,
+            _ if n == 0 => None,
             _ => Some(elementwise([x, g], [scale, shift], axis, dtype, target)),
         };
         let Some(mut launch) = launch else { return Ok(None) };

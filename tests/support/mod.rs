@@ -4,12 +4,15 @@
 
 pub mod accuracy;
 pub mod backend;
+pub mod case;
 pub mod contract;
 pub mod fused;
 pub mod gradcheck;
+pub mod guard;
 pub mod inputs;
 pub mod layouts;
 pub mod limits;
+pub mod operand;
 pub mod parallel;
 pub mod process;
 pub mod reference;

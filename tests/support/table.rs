@@ -119,12 +119,17 @@ impl Row {
         self.wrong = self.wrong.take().or(other.wrong);
     }
 
-    fn passed(&self) -> bool {
+    /// How much of its bound the worst error takes up.
+    pub fn share(&self) -> f64 {
+        self.worst.error / self.bound.ulp
+    }
+
+    pub fn passed(&self) -> bool {
         let rounded = !self.bound.nearest || self.misrounded + self.signless == 0;
         rounded && self.worst.error <= self.bound.ulp && self.at_root.error <= 1.0 && self.wrong.is_none()
     }
 
-    fn lines(&self) -> String {
+    pub fn lines(&self) -> String {
         let Self {
             function,
             dtype,
@@ -161,8 +166,10 @@ pub fn conclude(title: &str, rows: &[Row]) {
 
 /// As [`conclude`], but prints no more than the row that is closest to its bound.
 pub fn conclude_briefly(title: &str, rows: &[Row]) {
-    let share = |row: &Row| row.worst.error / row.bound.ulp;
-    let worst = rows.iter().max_by(|a, b| share(a).total_cmp(&share(b))).unwrap();
+    let worst = rows
+        .iter()
+        .max_by(|a, b| a.share().total_cmp(&b.share()))
+        .unwrap();
     show(&format!("{title}: {} functions\n{}", rows.len(), worst.lines()));
     verdict(title, rows);
 }

@@ -15,7 +15,7 @@ pub(in crate::cpu) trait Narrow: Half + Default {
     /// As for `expand`.
     unsafe fn contract(v: __m512) -> __m256i;
     /// Writes the rounding of every value between `low` and `high` to `out`, or returns false if they do not all
-    /// round alike.
+    /// round alike, or one is NaN: that of an infinite g times an f(x) that underflows in f32 is infinite in f64.
     ///
     /// # Safety
     /// As for `expand`; `out` must be good for 32 bytes.
@@ -37,9 +37,10 @@ impl Narrow for f16 {
     unsafe fn round_interval(low: __m512, high: __m512, out: *mut __m256i) -> bool {
         // SAFETY: the caller has the instructions, and 32 bytes at `out`.
         unsafe {
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(low, high);
             let (low, high) = (Self::contract(low), Self::contract(high));
             _mm256_storeu_si256(out, low);
-            _mm256_cmpneq_epi16_mask(low, high) == 0
+            _mm256_cmpneq_epi16_mask(low, high) | nan == 0
         }
     }
 }
@@ -66,16 +67,16 @@ impl Narrow for bf16 {
     }
     /// Half an ulp is added to both and the rest cut off. Ties would be wrong, but a tie strictly inside the
     /// interval makes the ends differ, and so does one at its upper end; at its lower end the values lie above it.
-    /// A NaN keeps its upper half, as the lower one is zero in whatever came from 16 bits.
     #[inline(always)]
     unsafe fn round_interval(low: __m512, high: __m512, out: *mut __m256i) -> bool {
         // SAFETY: the caller has the instructions, and 32 bytes at `out`.
         unsafe {
             let half = _mm512_set1_epi32(0x8000);
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(low, high);
             let low = _mm512_add_epi32(_mm512_castps_si512(low), half);
             let high = _mm512_add_epi32(_mm512_castps_si512(high), half);
             _mm256_storeu_si256(out, _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(low)));
-            _mm512_test_epi32_mask(_mm512_xor_si512(low, high), _mm512_set1_epi32(!0xffff)) == 0
+            _mm512_test_epi32_mask(_mm512_xor_si512(low, high), _mm512_set1_epi32(!0xffff)) | nan == 0
         }
     }
 }
