@@ -18,7 +18,10 @@ struct Arguments {
     uint multipliers[MAX_DIMS];
     uint shifts[MAX_DIMS];
     uint rank;
+    // Whether `out` is x's buffer, laid out as x is.
+    uint in_place;
     float beta, beta_low, threshold;
+    uint reserved;
     ulong beta_bits, threshold_bits;
 };
 
@@ -111,7 +114,7 @@ MISH_INLINE uint divide(uint i, constant Arguments &a, int d) {
 }
 MISH_INLINE ulong divide(ulong i, constant Arguments &a, int d) { return i / a.dims[d]; }
 
-// Any layout of x and any of g; `out` is contiguous.
+// Any layout of x and any of g; `out` is contiguous, or x itself.
 template <typename F, typename E, typename Index>
 MISH_INLINE void strided(device const typename E::Word *x, device const typename E::Word *g,
                          device typename E::Word *out, constant Arguments &a, Index first, Index threads) {
@@ -131,7 +134,7 @@ MISH_INLINE void strided(device const typename E::Word *x, device const typename
             g_at += rest * Index(a.strides[1][0]);
             value = E::widen(MISH_LOAD(g + g_at)) * value;
         }
-        MISH_STORE(out + i, E::narrow(value));
+        MISH_STORE(out + (F::ORDER == 0 && a.in_place != 0 ? x_at : i), E::narrow(value));
     }
 }
 

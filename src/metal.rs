@@ -1,10 +1,11 @@
 //! The Metal backend: translates a [`Plan`] into a dispatch. What can be wrong without a GPU is in `plan.rs` and
 //! `msl.rs`.
 
-use crate::msl::{self, Binder};
+use crate::activation::Activation;
+use crate::msl::{self, Binder, Slice};
 use crate::plan::{Function, Plan, Target, THREADS};
 use candle_core::backend::BackendStorage;
-use candle_core::{bail, Error, Layout, MetalDevice, MetalStorage, Result};
+use candle_core::{bail, DType, Error, Layout, MetalDevice, MetalStorage, Result};
 use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline, Library};
 use candle_metal_kernels::MetalKernelError;
 use objc2::available;
@@ -20,7 +21,7 @@ const TARGET: Target = Target {
 
 /// f(x), contiguous.
 pub(crate) fn forward(function: Function, x: &MetalStorage, layout: &Layout) -> Result<MetalStorage> {
-    dispatch(function, [x], [layout])
+    elementwise(function, [x], [layout])
 }
 
 /// g·f⁽ᵏ⁾(x), contiguous; x and g have the same dtype.
@@ -31,35 +32,69 @@ pub(crate) fn derivative(
     g: &MetalStorage,
     g_layout: &Layout,
 ) -> Result<MetalStorage> {
-    dispatch(function, [x, g], [x_layout, g_layout])
+    elementwise(function, [x, g], [x_layout, g_layout])
 }
 
-/// The only place that binds buffers.
-fn dispatch<const N: usize>(
+fn elementwise<const N: usize>(
     function: Function,
     operands: [&MetalStorage; N],
     layouts: [&Layout; N],
 ) -> Result<MetalStorage> {
-    let (device, dtype) = (operands[0].device(), operands[0].dtype());
+    let (device, dtype, op) = (operands[0].device(), operands[0].dtype(), function.name());
     let plan = Plan::new(function, dtype, layouts, TARGET)?;
     let n = layouts[0].shape().elem_count();
     let out = device
         .new_buffer_builder()
         .with_size_for(n, dtype)
-        .with_label(function.name())
+        .with_label(op)
         .build()?;
     if let Some(plan) = plan {
-        let pipeline = pipeline(device, function, &plan.kernel)?;
-        let slices: [_; N] =
-            std::array::from_fn(|i| (operands[i].buffer(), plan.offsets[i] * dtype.size_in_bytes()));
-        // Last, as it holds the lock that allocations take as well.
-        let guard = device.command_encoder()?;
-        let encoder: &ComputeCommandEncoder = guard.as_ref();
-        encoder.set_compute_pipeline_state(&pipeline);
-        msl::bind(&mut Encoder(encoder), slices, (&out, 0), &plan.arguments);
-        encoder.dispatch_thread_groups(line(plan.grid), line(THREADS));
+        let slices = std::array::from_fn(|i| slice(operands[i], plan.offsets[i]));
+        dispatch(device, op, &plan, slices, (&out, 0))?;
     }
     Ok(MetalStorage::new(out, device.clone(), n, dtype))
+}
+
+/// f(x) into x.
+pub(crate) fn in_place(
+    activation: Activation,
+    x: &mut MetalStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<()> {
+    if !matches!(x.dtype(), DType::F16 | DType::BF16 | DType::F32) {
+        return Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt());
+    }
+    match Plan::in_place(activation, x.dtype(), layout, TARGET)? {
+        Some(plan) => {
+            let x_slice = slice(x, plan.offsets[0]);
+            dispatch(x.device(), op, &plan, [x_slice], x_slice)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The elements of a storage from one on.
+fn slice(storage: &MetalStorage, start: usize) -> Slice<'_, Buffer> {
+    (storage.buffer(), start * storage.dtype().size_in_bytes())
+}
+
+/// The only place that binds buffers.
+fn dispatch<const N: usize>(
+    device: &MetalDevice,
+    op: &str,
+    plan: &Plan<N>,
+    operands: [Slice<Buffer>; N],
+    out: Slice<Buffer>,
+) -> Result<()> {
+    let pipeline = pipeline(device, op, &plan.kernel)?;
+    // Last, as it holds the lock that allocations take as well.
+    let guard = device.command_encoder()?;
+    let encoder: &ComputeCommandEncoder = guard.as_ref();
+    encoder.set_compute_pipeline_state(&pipeline);
+    msl::bind(&mut Encoder(encoder), operands, out, &plan.arguments);
+    encoder.dispatch_thread_groups(line(plan.grid), line(THREADS));
+    Ok(())
 }
 
 fn line(width: u32) -> MTLSize {
@@ -98,7 +133,7 @@ struct Kernels {
 static KERNELS: RwLock<BTreeMap<u64, Kernels>> = RwLock::new(BTreeMap::new());
 
 /// The kernel of a name, compiled once per device: whoever waited for the write lock looks again.
-fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<ComputePipeline> {
+fn pipeline(device: &MetalDevice, op: &str, kernel: &str) -> Result<ComputePipeline> {
     let id = device.metal_device().registry_id();
     let known = |devices: &BTreeMap<u64, Kernels>| devices.get(&id)?.pipelines.get(kernel).cloned();
     // Whoever panics while holding the lock leaves the maps whole.
@@ -110,7 +145,7 @@ fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<Co
     if let Some(pipeline) = known(&devices) {
         return Ok(pipeline);
     }
-    let failed = |what: &str, error| failed(function, kernel, what, error);
+    let failed = |what: &str, error| failed(op, kernel, what, error);
     let device = device.metal_device();
     let kernels = match devices.entry(id) {
         Entry::Occupied(known) => known.into_mut(),
@@ -132,7 +167,6 @@ fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<Co
         })?;
     let most = pipeline.max_total_threads_per_threadgroup();
     if most < THREADS as usize {
-        let op = function.name();
         bail!(
             "{op}: this GPU runs {kernel} with at most {most} threads in a group, expected {THREADS} or more"
         )
@@ -141,13 +175,13 @@ fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<Co
     Ok(pipeline)
 }
 
-fn failed(function: Function, kernel: &str, what: &str, error: MetalKernelError) -> Error {
+fn failed(op: &str, kernel: &str, what: &str, error: MetalKernelError) -> Error {
     use MetalKernelError::{FailedToCreatePipeline, LoadFunctionError, LoadLibraryError};
     let why = match error {
         FailedToCreatePipeline(why) | LoadFunctionError(why) | LoadLibraryError(why) => why,
         other => other.to_string(),
     };
-    Error::Msg(format!("{}: {what} {kernel}: {why}", function.name())).bt()
+    Error::Msg(format!("{op}: {what} {kernel}: {why}")).bt()
 }
 
 /// Without fast math: it reorders sums whose rounding errors the kernels keep, and takes NaN and ∞ to be absent.

@@ -136,12 +136,6 @@ pub fn contiguous(m: &Machine) {
         check::<f16, 1>(m, MISH, [&whole], Path::Contiguous, window.clone());
         check::<f32, 2>(m, MISH_D1, [&whole, &whole], Path::Contiguous, window);
     }
-    // As many vectors.
-    let n = 2 * n + 1;
-    let whole = Layout::contiguous(n);
-    for window in windows(n) {
-        check::<f64, 1>(m, MISH, [&whole], Path::Contiguous, window);
-    }
 }
 
 /// More vectors than 32 bits count. The largest grid there is leaves each thread 128 of them.

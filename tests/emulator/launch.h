@@ -95,6 +95,7 @@ static void each_thread(const Launch &launch, uint32_t threads, Region *memory, 
         const uint64_t layout[] = {                                                                            \
             offsetof(Arguments, n),          offsetof(Arguments, dims),           offsetof(Arguments, strides), \
             offsetof(Arguments, multipliers), offsetof(Arguments, shifts),        offsetof(Arguments, rank),    \
+            offsetof(Arguments, in_place),                                                                     \
             offsetof(Arguments, beta),       offsetof(Arguments, beta_low),       offsetof(Arguments, threshold), \
             offsetof(Arguments, beta_bits),  offsetof(Arguments, threshold_bits), sizeof(Arguments)};           \
         std::memcpy(to, layout, sizeof(layout));                                                               \

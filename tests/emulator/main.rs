@@ -74,6 +74,10 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
         );
         trials.extend([
             on_machine("buffers_are_bound_where_the_source_has_them", metal::buffers),
+            trial(
+                "the_encoder_is_told_inputs_from_outputs",
+                Box::new(|_| outcome(metal::encoder)),
+            ),
             flushing.with_ignored_flag(!kernels.has_compiler() || !metal::CAN_FLUSH),
             spaces.with_ignored_flag(!kernels.has_address_spaces()),
         ]);

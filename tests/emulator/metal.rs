@@ -112,6 +112,32 @@ pub fn buffers(m: &Machine) {
     check("DERIVATIVE", any_launch::<2>(m));
 }
 
+/// `src/metal.rs` has what no other test here reaches: the calls to candle's encoder, which look alike and of which a
+/// wrong one compiles and races. Each is in one place, the method of its name.
+pub fn encoder() {
+    let source = include_str!("../../src/metal.rs");
+    for (method, call) in [
+        ("fn input(", ".set_input_buffer(index, Some(buffer), offset)"),
+        ("fn output(", ".set_output_buffer(index, Some(buffer), offset)"),
+        ("fn arguments<A: Copy>(", ".set_bytes(index, arguments)"),
+    ] {
+        let (_, body) = source.split_once(method).expect("a method of Binder");
+        let body = &body[..body.find("}\n").unwrap()];
+        assert!(body.contains(call), "{method} does not call {call}:{body}");
+    }
+    for call in [
+        "set_input_buffer",
+        "set_output_buffer",
+        "set_bytes",
+        "set_param",
+        "msl::bind(",
+    ] {
+        let times = source.matches(call).count();
+        let expected = usize::from(call != "set_param");
+        assert_eq!(times, expected, "{call} in src/metal.rs");
+    }
+}
+
 /// What is bound for a launch over N operands.
 fn any_launch<const N: usize>(m: &Machine) -> Vec<Bound> {
     let f = internals::Function {

@@ -53,6 +53,7 @@ fn arguments(m: &Machine) {
         offset_of!(Arguments, multipliers),
         offset_of!(Arguments, shifts),
         offset_of!(Arguments, rank),
+        offset_of!(Arguments, in_place),
         offset_of!(Arguments, beta),
         offset_of!(Arguments, beta_low),
         offset_of!(Arguments, threshold),
@@ -61,10 +62,10 @@ fn arguments(m: &Machine) {
         size_of::<Arguments>(),
     ]
     .map(|at| at as u64);
-    let mut layout = [0; 12];
+    let mut layout = [0; 13];
     // SAFETY: these are their types; ARGUMENTS_LAYOUT in launch.h has as many numbers.
     let threads = unsafe {
-        let fields = m.function::<extern "C" fn(&mut [u64; 12])>("arguments_layout");
+        let fields = m.function::<extern "C" fn(&mut [u64; 13])>("arguments_layout");
         fields.unwrap()(&mut layout);
         m.function::<extern "C" fn() -> u32>("threads").unwrap()()
     };
