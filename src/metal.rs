@@ -1,17 +1,18 @@
 //! The Metal backend: translates a [`Plan`] into a dispatch. What can be wrong without a GPU is in `plan.rs` and
 //! `msl.rs`.
 
+mod affine;
+mod pipeline;
+
 use crate::activation::Activation;
 use crate::msl::{self, Binder, Slice};
-use crate::plan::{Function, Plan, Target, THREADS};
+use crate::plan::{Arguments, Function, Plan, Target, THREADS};
+pub(crate) use affine::affine;
 use candle_core::backend::BackendStorage;
-use candle_core::{bail, DType, Error, Layout, MetalDevice, MetalStorage, Result};
-use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline, Library};
-use candle_metal_kernels::MetalKernelError;
-use objc2::available;
-use objc2_metal::{MTLCompileOptions, MTLMathFloatingPointFunctions, MTLMathMode, MTLSize};
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::sync::{PoisonError, RwLock};
+use candle_core::{DType, Error, Layout, MetalDevice, MetalStorage, Result};
+use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder};
+use objc2_metal::MTLSize;
+use pipeline::pipeline;
 
 /// Metal does not tell how many cores a GPU has. Apple's largest has 80; a smaller one takes the blocks in turns.
 const TARGET: Target = Target {
@@ -49,8 +50,8 @@ fn elementwise<const N: usize>(
         .with_label(op)
         .build()?;
     if let Some(plan) = plan {
-        let slices = std::array::from_fn(|i| slice(operands[i], plan.offsets[i]));
-        dispatch(device, op, &plan, slices, (&out, 0))?;
+        let slices: [_; N] = std::array::from_fn(|i| slice(operands[i], plan.offsets[i]));
+        dispatch(device, op, &Launch::from(&plan), slices, (&out, 0))?;
     }
     Ok(MetalStorage::new(out, device.clone(), n, dtype))
 }
@@ -68,7 +69,7 @@ pub(crate) fn in_place(
     match Plan::in_place(activation, x.dtype(), layout, TARGET)? {
         Some(plan) => {
             let x_slice = slice(x, plan.offsets[0]);
-            dispatch(x.device(), op, &plan, [x_slice], x_slice)
+            dispatch(x.device(), op, &Launch::from(&plan), [x_slice], x_slice)
         }
         None => Ok(()),
     }
@@ -79,21 +80,40 @@ fn slice(storage: &MetalStorage, start: usize) -> Slice<'_, Buffer> {
     (storage.buffer(), start * storage.dtype().size_in_bytes())
 }
 
+/// What a plan says of a dispatch.
+struct Launch<'a, A> {
+    library: msl::Library,
+    kernel: &'a str,
+    arguments: &'a A,
+    grid: u32,
+}
+
+impl<'a, const N: usize> From<&'a Plan<N>> for Launch<'a, Arguments> {
+    fn from(plan: &'a Plan<N>) -> Self {
+        Self {
+            library: msl::Library::Activations,
+            kernel: &plan.kernel,
+            arguments: &plan.arguments,
+            grid: plan.grid,
+        }
+    }
+}
+
 /// The only place that binds buffers.
-fn dispatch<const N: usize>(
+fn dispatch<A: Copy, const N: usize>(
     device: &MetalDevice,
     op: &str,
-    plan: &Plan<N>,
+    launch: &Launch<A>,
     operands: [Slice<Buffer>; N],
     out: Slice<Buffer>,
 ) -> Result<()> {
-    let pipeline = pipeline(device, op, &plan.kernel)?;
+    let pipeline = pipeline(device, op, launch.library, launch.kernel)?;
     // Last, as it holds the lock that allocations take as well.
     let guard = device.command_encoder()?;
     let encoder: &ComputeCommandEncoder = guard.as_ref();
     encoder.set_compute_pipeline_state(&pipeline);
-    msl::bind(&mut Encoder(encoder), operands, out, &plan.arguments);
-    encoder.dispatch_thread_groups(line(plan.grid), line(THREADS));
+    msl::bind(&mut Encoder(encoder), operands, out, launch.arguments);
+    encoder.dispatch_thread_groups(line(launch.grid), line(THREADS));
     Ok(())
 }
 
@@ -121,78 +141,4 @@ impl Binder for Encoder<'_> {
     fn arguments<A: Copy>(&mut self, index: usize, arguments: &A) {
         self.0.set_bytes(index, arguments);
     }
-}
-
-/// What a device has compiled.
-struct Kernels {
-    library: Library,
-    pipelines: BTreeMap<String, ComputePipeline>,
-}
-
-/// By the id of the GPU. candle's own cache takes candle's own sources only.
-static KERNELS: RwLock<BTreeMap<u64, Kernels>> = RwLock::new(BTreeMap::new());
-
-/// The kernel of a name, compiled once per device: whoever waited for the write lock looks again.
-fn pipeline(device: &MetalDevice, op: &str, kernel: &str) -> Result<ComputePipeline> {
-    let id = device.metal_device().registry_id();
-    let known = |devices: &BTreeMap<u64, Kernels>| devices.get(&id)?.pipelines.get(kernel).cloned();
-    // Whoever panics while holding the lock leaves the maps whole.
-    let found = known(&KERNELS.read().unwrap_or_else(PoisonError::into_inner));
-    if let Some(pipeline) = found {
-        return Ok(pipeline);
-    }
-    let mut devices = KERNELS.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pipeline) = known(&devices) {
-        return Ok(pipeline);
-    }
-    let failed = |what: &str, error| failed(op, kernel, what, error);
-    let device = device.metal_device();
-    let kernels = match devices.entry(id) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(unknown) => unknown.insert(Kernels {
-            library: device
-                .new_library_with_source(msl::SOURCE, Some(&options()))
-                .map_err(|e| failed("this system's Metal does not compile the source of", e))?,
-            pipelines: BTreeMap::new(),
-        }),
-    };
-    let pipeline = kernels
-        .library
-        .get_function(kernel, None)
-        .map_err(|e| failed("the compiled library lacks", e))
-        .and_then(|f| {
-            device
-                .new_compute_pipeline_state_with_function(&f)
-                .map_err(|e| failed("this GPU's driver does not compile", e))
-        })?;
-    let most = pipeline.max_total_threads_per_threadgroup();
-    if most < THREADS as usize {
-        bail!(
-            "{op}: this GPU runs {kernel} with at most {most} threads in a group, expected {THREADS} or more"
-        )
-    }
-    kernels.pipelines.insert(kernel.into(), pipeline.clone());
-    Ok(pipeline)
-}
-
-fn failed(op: &str, kernel: &str, what: &str, error: MetalKernelError) -> Error {
-    use MetalKernelError::{FailedToCreatePipeline, LoadFunctionError, LoadLibraryError};
-    let why = match error {
-        FailedToCreatePipeline(why) | LoadFunctionError(why) | LoadLibraryError(why) => why,
-        other => other.to_string(),
-    };
-    Error::Msg(format!("{op}: {what} {kernel}: {why}")).bt()
-}
-
-/// Without fast math: it reorders sums whose rounding errors the kernels keep, and takes NaN and ∞ to be absent.
-fn options() -> objc2::rc::Retained<MTLCompileOptions> {
-    let options = MTLCompileOptions::new();
-    if available!(macos = 15, ios = 18) {
-        options.setMathMode(MTLMathMode::Safe);
-        options.setMathFloatingPointFunctions(MTLMathFloatingPointFunctions::Precise);
-    } else {
-        #[allow(deprecated)] // what later systems have instead is above
-        options.setFastMathEnabled(false);
-    }
-    options
 }

@@ -27,7 +27,7 @@ fn layout(dims: &[usize], strides: &[usize], offset: usize) -> Layout {
 }
 
 /// The index in storage of the `i`th element.
-fn position(layout: &Layout, mut i: usize) -> usize {
+pub fn position(layout: &Layout, mut i: usize) -> usize {
     let mut at = layout.start_offset();
     for (dim, stride) in layout.dims().iter().zip(layout.stride()).rev() {
         at += i % dim * stride;
