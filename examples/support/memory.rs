@@ -59,3 +59,13 @@ pub fn reset_peak() {
 pub fn peak() -> usize {
     PEAK.load(Relaxed)
 }
+
+/// A number of bytes.
+pub fn show(bytes: usize) -> String {
+    let kib = bytes as f64 / 1024.0;
+    if kib < 10_000.0 {
+        format!("{kib:.0} KiB")
+    } else {
+        format!("{:.1} MiB", kib / 1024.0)
+    }
+}
