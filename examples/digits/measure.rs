@@ -58,14 +58,13 @@ pub fn memory(activation: Activation, images: &Images) -> Result<Memory> {
     let network = parameters.network(activation);
     let run = || {
         let before = memory::live();
-        memory::reset_peak();
-        let loss = loss::cross_entropy(&network.forward(&batch.pixels)?, &batch.labels)?;
-        let kept = memory::live() - before;
-        loss.backward()?;
-        Ok(Memory {
-            kept,
-            peak: memory::peak() - before,
-        })
+        let mut kept = 0;
+        let peak = memory::peak_during(|| {
+            let loss = loss::cross_entropy(&network.forward(&batch.pixels)?, &batch.labels)?;
+            kept = memory::live() - before;
+            loss.backward()
+        })?;
+        Ok(Memory { kept, peak })
     };
     // The first run also pays for thread pools and tables.
     run()?;

@@ -2,6 +2,7 @@
 //!
 //! Tensors on the CPU live in it, so what it counts during a step is what the step really holds.
 
+use candle_core::Result;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -50,20 +51,18 @@ pub fn live() -> usize {
     LIVE.load(Relaxed)
 }
 
-/// Starts a new measurement of [`peak`].
-pub fn reset_peak() {
-    PEAK.store(live(), Relaxed);
-}
-
-/// The most bytes in use at once since [`reset_peak`].
-pub fn peak() -> usize {
-    PEAK.load(Relaxed)
+/// The most bytes in use at once while this runs, beyond those in use before.
+pub fn peak_during<T>(run: impl FnOnce() -> Result<T>) -> Result<usize> {
+    let before = live();
+    PEAK.store(before, Relaxed);
+    run()?;
+    Ok(PEAK.load(Relaxed) - before)
 }
 
 /// A number of bytes.
 pub fn show(bytes: usize) -> String {
     let kib = bytes as f64 / 1024.0;
-    if kib < 10_000.0 {
+    if kib < 100_000.0 {
         format!("{kib:.0} KiB")
     } else {
         format!("{:.1} MiB", kib / 1024.0)
