@@ -117,11 +117,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     report::print_errors(&rows, &reference, tolerance);
     for row in &rows {
         for (error, output) in row.errors.iter().zip(&reference) {
-            row.way.check(
-                &format!("the output of layer {}", output.layer),
-                *error,
-                tolerance,
-            )?;
+            let what = format!("the output of layer {}", output.layer);
+            row.way.check(&what, *error, tolerance)?;
         }
     }
     Ok(())

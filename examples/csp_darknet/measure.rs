@@ -60,16 +60,9 @@ fn forward(backbone: &Backbone, images: &Tensor, way: Way) -> Result<Vec<Output>
 
 /// The outputs from the same weights and images in f64, of candle's own ops on the CPU.
 pub fn reference(weights: &Tensors, images: &Tensor) -> Result<Vec<Output>> {
-    let backbone = Backbone::new(VarBuilder::from_tensors(
-        weights.clone(),
-        DType::F64,
-        &Device::Cpu,
-    ))?;
-    forward(
-        &backbone,
-        &convert(images, DType::F64, &Device::Cpu)?,
-        Way::Composed,
-    )
+    let parameters = VarBuilder::from_tensors(weights.clone(), DType::F64, &Device::Cpu);
+    let images = convert(images, DType::F64, &Device::Cpu)?;
+    forward(&Backbone::new(parameters)?, &images, Way::Composed)
 }
 
 /// The most that a right output may be off. Of the roundings on the way each may have either sign, so that n of them

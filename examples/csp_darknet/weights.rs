@@ -1,5 +1,5 @@
-//! The weights, random or from a file, under the names of the PyTorch implementations that read darknet's files: with
-//! N the layer's number in `yolov4.cfg`, routes and shortcuts counted,
+//! The weights, random or from a file, under the names that they have in github.com/WongKinYiu/PyTorch_YOLOv4: with N
+//! the layer's number in `yolov4.cfg`, where routes and shortcuts count,
 //!
 //! | name | shape |
 //! | --- | --- |
@@ -23,16 +23,12 @@ pub type Tensors = HashMap<String, Tensor>;
 
 /// The tensors of the file, among them all that the network needs.
 pub fn load(file: &Path) -> std::result::Result<Tensors, Box<dyn Error>> {
-    let tensors = || {
+    let checked = || {
         let tensors = safetensors::load(file, &Device::Cpu)?;
-        Backbone::new(VarBuilder::from_tensors(
-            tensors.clone(),
-            DType::F32,
-            &Device::Cpu,
-        ))?;
-        Result::Ok(tensors)
+        let parameters = VarBuilder::from_tensors(tensors.clone(), DType::F32, &Device::Cpu);
+        Backbone::new(parameters).map(|_| tensors)
     };
-    tensors().map_err(|error| format!("{}: {error}", file.display()).into())
+    checked().map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
 /// The weights as a network of this type has them.
@@ -70,16 +66,10 @@ pub fn random(seed: u64) -> Result<Tensors> {
     backbone.forward(&image, &mut |unit: &Unit, xs: Tensor| {
         let power = xs.sqr()?.mean_all()?.to_scalar::<f32>()?;
         let mean = 0.2 * power.sqrt();
-        set(
-            &Var::from_tensor(unit.norm.running_mean())?,
-            -mean..mean,
-            &mut rng,
-        )?;
-        set(
-            &Var::from_tensor(unit.norm.running_var())?,
-            0.5 * power..2.0 * power,
-            &mut rng,
-        )?;
+        let running_mean = Var::from_tensor(unit.norm.running_mean())?;
+        set(&running_mean, -mean..mean, &mut rng)?;
+        let running_var = Var::from_tensor(unit.norm.running_var())?;
+        set(&running_var, 0.5 * power..2.0 * power, &mut rng)?;
         Ok(candle_mish::mish(&unit.norm.forward_t(&xs, false)?)?.detach())
     })?;
     Ok(named

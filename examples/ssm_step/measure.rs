@@ -31,11 +31,8 @@ impl Work {
     /// The same in f64 on the CPU.
     pub fn exact(&self) -> Result<Self> {
         let layer = self.layer.to(DType::F64, DType::F64, &Device::Cpu)?;
-        Self::new(
-            layer,
-            self.prompt.to(DType::F64, &Device::Cpu)?,
-            self.tokens.len(),
-        )
+        let prompt = self.prompt.to(DType::F64, &Device::Cpu)?;
+        Self::new(layer, prompt, self.tokens.len())
     }
 
     pub fn outputs(&self, way: Way) -> Result<Outputs> {

@@ -51,7 +51,7 @@ pub struct Common {
     #[arg(long, value_parser = count, default_value = "1")]
     pub batch: usize,
     /// How often each of the three ways is timed.
-    #[arg(long, value_parser = count, default_value = "11")]
+    #[arg(long, value_parser = count, default_value = "7")]
     pub runs: usize,
     /// Seed of inputs and weights.
     #[arg(long, default_value_t = 42)]
