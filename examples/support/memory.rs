@@ -26,23 +26,27 @@ fn shrink(bytes: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        System.alloc(layout)
+        // SAFETY: the caller's promise about `layout` is the one that `System` asks for.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        System.alloc_zeroed(layout)
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         shrink(layout.size());
-        System.dealloc(memory, layout)
+        // SAFETY: `memory` came from `System` with this layout, as all that this allocator hands out.
+        unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         grow(size);
         shrink(layout.size());
-        System.realloc(memory, layout, size)
+        // SAFETY: as in `dealloc`; the caller's promise about `size` is the one that `System` asks for.
+        unsafe { System.realloc(memory, layout, size) }
     }
 }
 
