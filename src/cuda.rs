@@ -1,5 +1,6 @@
 //! The CUDA backend: translates a [`Plan`] into a launch. What can be wrong without a GPU is in `plan.rs`.
 
+use crate::extent::within;
 use crate::plan::{Arguments, Function, Plan, Target, THREADS};
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
@@ -62,9 +63,13 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     operands: [&CudaSlice<T>; N],
     layouts: [&Layout; N],
 ) -> Result<CudaStorage> {
+    for (slice, layout) in operands.iter().zip(layouts) {
+        within(function.name(), layout, slice.len())?;
+    }
+    let plan = Plan::new(function, T::DTYPE, layouts, target(device)?)?;
     // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that allocates.
-    let mut out = unsafe { device.alloc::<T>(layouts[0].shape().elem_count())? };
-    if let Some(plan) = Plan::new(function, T::DTYPE, layouts, target(device)?)? {
+    let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
+    if let Some(plan) = plan {
         let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
         let views: Vec<_> = operands
             .iter()
@@ -83,7 +88,7 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
             shared_mem_bytes: 0,
         };
         // SAFETY: a kernel of this name takes N operands, an output and `Arguments`; the plan covers exactly the
-        // elements of the layouts, which lie within the operands' storage.
+        // elements of the layouts, which `within` has found to lie in the operands' storage.
         unsafe { launch.launch(config) }.w()?;
     }
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))

@@ -25,23 +25,27 @@ fn shrink(bytes: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        System.alloc(layout)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        System.alloc_zeroed(layout)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         shrink(layout.size());
-        System.dealloc(memory, layout)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         grow(size);
         shrink(layout.size());
-        System.realloc(memory, layout, size)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.realloc(memory, layout, size) }
     }
 }
 
