@@ -38,6 +38,7 @@ std_source() {
   dir=$cache/rust-src-$version
   if [ ! -e "$dir/done" ]; then
     mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' | head -n 1)
     printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
       "$mirror" stable "$mirror" stable-backports "$mirror" testing > "$dir/sources.list"
