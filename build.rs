@@ -19,8 +19,8 @@ mod cuda {
         }
         let capability = cudaforge::detect_compute_cap().map_or(NEWEST, |arch| arch.base().min(NEWEST));
         let result = cudaforge::KernelBuilder::new()
-            .source_files(["cuda/activations.cu"])
-            .watch(["src/real.h", "src/formula.h", "src/quick.h"])
+            .source_files(["cuda/activations.cu", "cuda/affine.cu"])
+            .watch(["cuda/elements.cuh", "src/real.h", "src/formula.h", "src/quick.h"])
             .compute_cap(capability)
             .arg("-std=c++17")
             .arg("-O3")

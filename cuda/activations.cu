@@ -1,15 +1,7 @@
 // The CUDA kernels: g·f⁽ᵏ⁾(x) for any layout. The maths is in src/formula.h and src/quick.h; which kernel runs with
 // which arguments is decided in src/plan.rs, and tests/emulator runs this file on the host through the same plans.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <stdint.h>
-
-#include "../src/quick.h"
-
-// As in src/plan.rs.
-constexpr int THREADS = 256;
-constexpr int MAX_DIMS = 8;
+#include "elements.cuh"
 
 // Everything but the pointers, by value: no upload per call, and nothing that a graph capture would refuse.
 struct Arguments {
@@ -21,104 +13,15 @@ struct Arguments {
     uint32_t multipliers[MAX_DIMS];
     uint32_t shifts[MAX_DIMS];
     uint32_t rank;
+    // Whether `out` is x's storage, laid out as x is.
+    uint32_t in_place;
     // Softplus' parameters for results up to f32, and the bits of the doubles for f64.
     float beta, beta_low, threshold;
+    uint32_t reserved;
     uint64_t beta_bits, threshold_bits;
 };
 
 namespace candle_mish {
-
-// The element types: how they lie in memory, and what they are computed in. Vector: 16 bytes.
-struct F16 {
-    typedef uint16_t Word;
-    typedef float Compute;
-    static __device__ __forceinline__ float widen(Word w) { return __half2float(__ushort_as_half(w)); }
-    static __device__ __forceinline__ Word narrow(float v) { return __half_as_ushort(__float2half_rn(v)); }
-    static __device__ __forceinline__ float2 widen_pair(uint32_t w) {
-        return __half22float2(__halves2half2(__ushort_as_half(w & 0xffff), __ushort_as_half(w >> 16)));
-    }
-    static __device__ __forceinline__ uint32_t narrow_pair(float low, float high) {
-        __half2 pair = __floats2half2_rn(low, high);
-        return __half_as_ushort(__low2half(pair)) | uint32_t(__half_as_ushort(__high2half(pair))) << 16;
-    }
-};
-
-struct BF16 {
-    typedef uint16_t Word;
-    typedef float Compute;
-    static __device__ __forceinline__ float widen(Word w) { return __uint_as_float(uint32_t(w) << 16); }
-    static __device__ __forceinline__ Word narrow(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
-    static __device__ __forceinline__ float2 widen_pair(uint32_t w) {
-        return make_float2(__uint_as_float(w << 16), __uint_as_float(w & 0xffff0000));
-    }
-    static __device__ __forceinline__ uint32_t narrow_pair(float low, float high) {
-        __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-        return __bfloat16_as_ushort(__low2bfloat16(pair)) |
-               uint32_t(__bfloat16_as_ushort(__high2bfloat16(pair))) << 16;
-    }
-};
-
-struct F32 {
-    typedef float Word;
-    typedef float Compute;
-    static __device__ __forceinline__ float widen(float w) { return w; }
-    static __device__ __forceinline__ float narrow(float v) { return v; }
-};
-
-struct F64 {
-    typedef double Word;
-    typedef double Compute;
-    static __device__ __forceinline__ double widen(double w) { return w; }
-    static __device__ __forceinline__ double narrow(double v) { return v; }
-};
-
-// 16 bytes as the type holds them.
-template <typename E> struct Vector {
-    static constexpr int N = 8;
-    float v[N];
-    __device__ __forceinline__ void read(uint4 w) {
-        uint32_t words[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            float2 pair = E::widen_pair(words[i]);
-            v[2 * i] = pair.x;
-            v[2 * i + 1] = pair.y;
-        }
-    }
-    __device__ __forceinline__ uint4 write() const {
-        return make_uint4(E::narrow_pair(v[0], v[1]), E::narrow_pair(v[2], v[3]), E::narrow_pair(v[4], v[5]),
-                          E::narrow_pair(v[6], v[7]));
-    }
-};
-
-template <> struct Vector<F32> {
-    static constexpr int N = 4;
-    float v[N];
-    __device__ __forceinline__ void read(uint4 w) {
-        v[0] = __uint_as_float(w.x), v[1] = __uint_as_float(w.y);
-        v[2] = __uint_as_float(w.z), v[3] = __uint_as_float(w.w);
-    }
-    __device__ __forceinline__ uint4 write() const {
-        return make_uint4(__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3]));
-    }
-};
-
-template <> struct Vector<F64> {
-    static constexpr int N = 2;
-    double v[N];
-    __device__ __forceinline__ void read(uint4 w) {
-        v[0] = __hiloint2double(w.y, w.x), v[1] = __hiloint2double(w.w, w.z);
-    }
-    __device__ __forceinline__ uint4 write() const {
-        return make_uint4(__double2loint(v[0]), __double2hiint(v[0]), __double2loint(v[1]), __double2hiint(v[1]));
-    }
-};
-
-// The emulator watches memory through these.
-#if !defined(MISH_LOAD)
-#define MISH_LOAD(p) (*(p))
-#define MISH_STORE(p, value) (*(p) = (value))
-#endif
 
 // Contiguous operands, all 16-byte aligned. Loads come before stores, so that `out` may be `x`.
 template <typename F, typename E>
@@ -163,12 +66,7 @@ __device__ __forceinline__ void contiguous(const typename E::Word *x, const type
     }
 }
 
-__device__ __forceinline__ uint32_t divide(uint32_t i, const Arguments &a, int d) {
-    return (__umulhi(i, a.multipliers[d]) + i) >> a.shifts[d];
-}
-__device__ __forceinline__ uint64_t divide(uint64_t i, const Arguments &a, int d) { return i / a.dims[d]; }
-
-// Any layout of x and any of g; `out` is contiguous.
+// Any layout of x and any of g; `out` is contiguous, or x itself.
 template <typename F, typename E, typename Index>
 __device__ __forceinline__ void strided(const typename E::Word *x, const typename E::Word *g, typename E::Word *out,
                                         const Arguments &a) {
@@ -178,14 +76,16 @@ __device__ __forceinline__ void strided(const typename E::Word *x, const typenam
     const int last = int(a.rank) - 1;
     for (Index at = Index(blockIdx.x) * THREADS + threadIdx.x; at < n; at += IN_FLIGHT * stride) {
         typename E::Word xs[IN_FLIGHT], gs[IN_FLIGHT];
+        Index to[IN_FLIGHT];
 #pragma unroll
         for (int k = 0; k < IN_FLIGHT; ++k) {
             Index i = at + k * stride;
+            to[k] = i;
             if (i < n) {
                 Index x_at = 0, g_at = 0;
 #pragma unroll 1
                 for (int d = last; d > 0; --d) {
-                    Index next = divide(i, a, d);
+                    Index next = divide(i, a.dims[d], a.multipliers[d], a.shifts[d]);
                     Index index = i - next * Index(a.dims[d]);
                     x_at += index * Index(a.strides[0][d]);
                     if (F::ORDER > 0) g_at += index * Index(a.strides[1][d]);
@@ -193,30 +93,27 @@ __device__ __forceinline__ void strided(const typename E::Word *x, const typenam
                 }
                 x_at += i * Index(a.strides[0][0]);
                 xs[k] = MISH_LOAD(x + x_at);
+                if (F::ORDER == 0 && a.in_place) to[k] = x_at;
                 if (F::ORDER > 0) gs[k] = MISH_LOAD(g + (g_at + i * Index(a.strides[1][0])));
             }
         }
 #pragma unroll
         for (int k = 0; k < IN_FLIGHT; ++k) {
-            Index i = at + k * stride;
-            if (i >= n) break;
+            if (at + k * stride >= n) break;
             typename E::Compute value = F::eval(E(), E::widen(xs[k]), a);
             if (F::ORDER > 0) value = E::widen(gs[k]) * value;
-            MISH_STORE(out + i, E::narrow(value));
+            MISH_STORE(out + to[k], E::narrow(value));
         }
     }
 }
 
-// f⁽ᵏ⁾ for each element type: the 16-bit ones take the quick form.
-#define FUNCTION(name, order)                                                                                     \
-    struct name##_function {                                                                                      \
-        static constexpr int ORDER = order;                                                                       \
-        template <typename E> static __device__ __forceinline__ float eval(E, float x, const Arguments &) {       \
-            return quick::name<E>(x);                                                                              \
-        }                                                                                                         \
-        static __device__ __forceinline__ float eval(F32, float x, const Arguments &) { return name(x); }         \
-        static __device__ __forceinline__ double eval(F64, double x, const Arguments &) { return name(x); }       \
-    };
+// A function of the table, of order K.
+template <typename F, int K> struct Plain {
+    static constexpr int ORDER = K;
+    template <typename E, typename T> static __device__ __forceinline__ T eval(E e, T x, const Arguments &) {
+        return F::eval(e, x);
+    }
+};
 
 template <int K> struct Parametric {
     static constexpr int ORDER = K;
@@ -228,9 +125,9 @@ template <int K> struct Parametric {
             x, Parameters<double>{__longlong_as_double(a.beta_bits), 0.0, __longlong_as_double(a.threshold_bits)});
     }
 };
-typedef Parametric<0> softplus_parametric_function;
-typedef Parametric<1> softplus_parametric_d1_function;
-typedef Parametric<2> softplus_parametric_d2_function;
+typedef Parametric<0> softplus_parametric_kernel;
+typedef Parametric<1> softplus_parametric_d1_kernel;
+typedef Parametric<2> softplus_parametric_d2_kernel;
 
 }  // namespace candle_mish
 
@@ -248,9 +145,9 @@ typedef Parametric<2> softplus_parametric_d2_function;
     }
 
 #define LAYOUTS(SHELL, name, type, E)                                                                              \
-    SHELL(name##_##type##_contiguous, E, contiguous<candle_mish::name##_function, candle_mish::E>)                 \
-    SHELL(name##_##type##_strided32, E, strided<candle_mish::name##_function, candle_mish::E, uint32_t>)           \
-    SHELL(name##_##type##_strided64, E, strided<candle_mish::name##_function, candle_mish::E, uint64_t>)
+    SHELL(name##_##type##_contiguous, E, contiguous<candle_mish::name##_kernel, candle_mish::E>)                 \
+    SHELL(name##_##type##_strided32, E, strided<candle_mish::name##_kernel, candle_mish::E, uint32_t>)           \
+    SHELL(name##_##type##_strided64, E, strided<candle_mish::name##_kernel, candle_mish::E, uint64_t>)
 
 #define DTYPES(SHELL, name)         \
     LAYOUTS(SHELL, name, f16, F16)  \
@@ -263,8 +160,14 @@ typedef Parametric<2> softplus_parametric_d2_function;
     DTYPES(DERIVATIVE, name##_d1) \
     DTYPES(DERIVATIVE, name##_d2)
 
-#define ACTIVATION(name)                                                                                            \
-    namespace candle_mish { FUNCTION(name, 0) FUNCTION(name##_d1, 1) FUNCTION(name##_d2, 2) }                       \
+#define PLAIN(name, order)  \
+    FUNCTION(name)          \
+    namespace candle_mish { \
+    typedef Plain<name##_function, order> name##_kernel; \
+    }
+
+#define ACTIVATION(name)                               \
+    PLAIN(name, 0) PLAIN(name##_d1, 1) PLAIN(name##_d2, 2) \
     ORDERS(name)
 
 ACTIVATION(mish)

@@ -1,10 +1,16 @@
 //! The CUDA backend: translates a [`Plan`] into a launch. What can be wrong without a GPU is in `plan.rs`.
 
+mod affine;
+
+use crate::activation::Activation;
 use crate::extent::within;
 use crate::plan::{Arguments, Function, Plan, Target, THREADS};
+pub(crate) use affine::affine;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, DevicePtrMut, DeviceRepr, LaunchConfig, PushKernelArg,
+};
 use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result, WithDType};
 
@@ -82,16 +88,63 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
         }
         launch.arg(&mut out);
         launch.arg(&plan.arguments);
-        let config = LaunchConfig {
-            grid_dim: (plan.grid, 1, 1),
-            block_dim: (THREADS, 1, 1),
-            shared_mem_bytes: 0,
-        };
         // SAFETY: a kernel of this name takes N operands, an output and `Arguments`; the plan covers exactly the
         // elements of the layouts, which `within` has found to lie in the operands' storage.
-        unsafe { launch.launch(config) }.w()?;
+        unsafe { launch.launch(config(plan.grid)) }.w()?;
     }
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
+}
+
+/// f(x) into x.
+pub(crate) fn in_place(
+    activation: Activation,
+    x: &mut CudaStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<()> {
+    use CudaStorageSlice::{BF16, F16, F32, F64};
+    let device = &x.device;
+    match &mut x.slice {
+        F16(x) => launch_in_place(op, activation, device, x, layout),
+        BF16(x) => launch_in_place(op, activation, device, x, layout),
+        F32(x) => launch_in_place(op, activation, device, x, layout),
+        F64(x) => launch_in_place(op, activation, device, x, layout),
+        _ => Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt()),
+    }
+}
+
+/// The operand, which is the output as well, then [`Arguments`].
+fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
+    op: &'static str,
+    activation: Activation,
+    device: &CudaDevice,
+    x: &mut CudaSlice<T>,
+    layout: &Layout,
+) -> Result<()> {
+    within(op, layout, x.len())?;
+    let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, target(device)?)? else {
+        return Ok(());
+    };
+    let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
+    let stream = device.cuda_stream();
+    let mut view = x.slice_mut(plan.offsets[0]..);
+    let (pointer, _written) = view.device_ptr_mut(&stream);
+    let mut launch = kernel.builder();
+    launch.arg(&pointer);
+    launch.arg(&pointer);
+    launch.arg(&plan.arguments);
+    // SAFETY: a kernel of this name takes an operand, an output and `Arguments`; every thread reads an element before
+    // it writes the same one, and the elements of the layout lie within the storage, each in a place of its own.
+    unsafe { launch.launch(config(plan.grid)) }.w()?;
+    Ok(())
+}
+
+fn config(grid: u32) -> LaunchConfig {
+    LaunchConfig {
+        grid_dim: (grid, 1, 1),
+        block_dim: (THREADS, 1, 1),
+        shared_mem_bytes: 0,
+    }
 }
 
 fn target(device: &CudaDevice) -> Result<Target> {
@@ -100,5 +153,8 @@ fn target(device: &CudaDevice) -> Result<Target> {
         .context()
         .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
         .w()?;
-    Ok(Target { units: units as u32 })
+    Ok(Target {
+        units: units as u32,
+        double: true,
+    })
 }

@@ -118,3 +118,24 @@ macro_rules! with_family {
     }};
 }
 pub(crate) use with_family;
+
+/// As [`with_family`], for what a fused op applies; of order 0 or 1.
+macro_rules! with_fused_family {
+    ($fused:expr, $order:expr, $f:ident => $body:expr) => {{
+        use $crate::affine::Fused;
+        use $crate::family::*;
+        macro_rules! case {
+            ($family:expr) => {{
+                let $f = $family;
+                $body
+            }};
+        }
+        match ($fused, $order) {
+            (Fused::MishAffine | Fused::MishBias, 0) => case!(MishD0),
+            (Fused::MishAffine | Fused::MishBias, _) => case!(MishD1),
+            (Fused::SoftplusBias, 0) => case!(SoftplusD0),
+            (Fused::SoftplusBias, _) => case!(SoftplusD1),
+        }
+    }};
+}
+pub(crate) use with_fused_family;

@@ -87,7 +87,14 @@ template <typename T> MISH_INLINE T mish_d1(T x) {
     T tail = fused(e_low, fused(half_e, T(2), x1), fused(-half_square, p, half_square));
     T k = fused(e, x1, tail);
     T above = fused(fused(p, e + scale, -scale), r, one);
-    return if_gt(x, T(0.25), above, fused(k, rough, (k * rough) * rest));
+#if defined(__METAL_VERSION__)
+    // Metal takes the last product for zero long before the result is.
+    T big = rough * scale;
+    T below = fused(k, big, (k * big) * rest) * R::UNSCALE;
+#else
+    T below = fused(k, rough, (k * rough) * rest);
+#endif
+    return if_gt(x, T(0.25), above, below);
 }
 
 // t = exp(−|x|), scaled.
@@ -134,14 +141,15 @@ template <typename T, typename Low> MISH_INLINE T sigmoid(T x, Low low) {
 
 template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(x, NoLow()); }
 
-template <typename T, typename Low> MISH_INLINE T sigmoid_d1(T x, Low low) {
+// times·σ′, where times·2^62 does not overflow.
+template <typename T, typename Low> MISH_INLINE T sigmoid_d1(T x, Low low, T times) {
     T unscale = Real<T>::UNSCALE;
     Twin<T> scaled = exp_of_minus_abs(x, low);
     Twin<T> r = recip(add(scale(scaled, unscale), twin(T(1), T(0))));
-    return sum(mul(mul(scaled, r), r)) * unscale;
+    return sum(mul(mul(scaled, r), r)) * times * unscale;
 }
 
-template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(x, NoLow()); }
+template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(x, NoLow(), T(1)); }
 
 // What T′ and T″ are made of; the table is in `formula.rs`.
 template <typename T> struct Decay {
@@ -223,7 +231,9 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
         smooth = sigmoid(u.high, low);
         above = T(1);
     } else {
-        smooth = sigmoid_d1(u.high, away) * p.beta;
+        // σ′ alone may be subnormal, which Metal takes for zero. β is 2^60 at most for float, but anything for double.
+        const bool early = sizeof(T) == sizeof(float);
+        smooth = sigmoid_d1(u.high, away, early ? p.beta : T(1)) * (early ? T(1) : p.beta);
         above = zero;
     }
     // PyTorch's test: a single product, in float unless the tensor is double.

@@ -2,14 +2,21 @@
 #![deny(missing_docs)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan, extent), and the backends (cpu, cuda).
+// launch share (plan, extent, msl), and the backends (cpu, cuda, metal).
 mod activation;
+mod affine;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod extent;
 mod family;
 mod formula;
+mod inplace;
+#[cfg(feature = "metal")]
+mod metal;
+// Public, as `plan` is, only through the hidden module below.
+#[allow(missing_docs)]
+mod msl;
 mod op;
 // Public only through the hidden module below.
 #[allow(missing_docs)]
@@ -18,6 +25,8 @@ mod real;
 mod twin;
 
 pub use activation::{Activation, Mish, Softplus, TanhSoftplus};
+pub use affine::{mish_affine, mish_bias, softplus_bias, MishAffine};
+pub use inplace::{mish_inplace, softplus_inplace, tanh_softplus_inplace};
 pub use op::Derivative;
 
 use candle_core::{Result, Tensor};
@@ -73,7 +82,14 @@ pub fn tanh_softplus(xs: &Tensor) -> Result<Tensor> {
 /// device files do. No part of the public interface; it changes without notice.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::plan::{kernel_name, Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS};
+    use candle_core::{Result, Tensor};
+
+    pub use crate::affine::Fused;
+    pub use crate::msl::{bind, Binder, SOURCE as METAL_SOURCE};
+    pub use crate::plan::{
+        affine_kernel_name, kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan,
+        Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS,
+    };
 
     /// f⁽ᵏ⁾(x) as `formula.rs` evaluates it in f32.
     pub fn formula_f32(function: Function, x: f32) -> f32 {
@@ -83,6 +99,18 @@ pub mod internals {
     /// f⁽ᵏ⁾(x) as `formula.rs` evaluates it in f64.
     pub fn formula_f64(function: Function, x: f64) -> f64 {
         crate::family::with_family!(function.activation, function.order, candle_core::DType::F64, f => f.eval(x))
+    }
+
+    /// A pass of a fused op's backward: `rows` are the parameters' values, of scale if there is one and of shift.
+    pub fn fused_backward(
+        fused: Fused,
+        pass: AffinePass,
+        axis: usize,
+        x: &Tensor,
+        rows: &Tensor,
+        g: &Tensor,
+    ) -> Result<Tensor> {
+        crate::affine::backward(fused, pass, axis, x, rows, g)
     }
 
     /// The instruction set of the CPU path: `avx512`, `avx2`, `neon` or `baseline`.

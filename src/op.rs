@@ -2,15 +2,28 @@
 
 use crate::activation::{Activation, Mish, Softplus, TanhSoftplus};
 use crate::cpu;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "metal"))]
 use crate::plan::Function;
 use candle_core::backend::BackendStorage;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{bail, CpuStorage, CustomOp1, CustomOp2, Error, Layout, Module, Result, Shape, Tensor};
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
+use candle_core::{
+    bail, CpuStorage, CustomOp1, CustomOp2, DType, Error, Layout, Module, Result, Shape, Tensor,
+};
 
 /// The highest derivative that is computed; one more is `BackwardNotSupported`.
 pub(crate) const MAX_ORDER: u8 = 2;
+
+/// The dtype that values of this dtype are computed in, if there is one.
+pub(crate) fn compute_dtype(dtype: DType) -> Option<DType> {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 => Some(DType::F32),
+        DType::F64 => Some(DType::F64),
+        _ => None,
+    }
+}
 
 /// The op (x, g) ↦ g·f⁽ᵏ⁾(x): what backward is made of.
 ///
@@ -89,6 +102,23 @@ impl CustomOp2 for Derivative {
         Ok((out, lx.shape().clone()))
     }
 
+    #[cfg(feature = "metal")]
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        lx: &Layout,
+        g: &MetalStorage,
+        lg: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        self.check(x, lx, g, lg)?;
+        let function = Function {
+            activation: self.activation,
+            order: self.order,
+        };
+        let out = crate::metal::derivative(function, x, lx, g, lg)?;
+        Ok((out, lx.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -130,6 +160,16 @@ macro_rules! activation_op {
                     order: 0,
                 };
                 let out = crate::cuda::forward(function, x, layout)?;
+                Ok((out, layout.shape().clone()))
+            }
+
+            #[cfg(feature = "metal")]
+            fn metal_fwd(&self, x: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
+                let function = Function {
+                    activation: (*self).into(),
+                    order: 0,
+                };
+                let out = crate::metal::forward(function, x, layout)?;
                 Ok((out, layout.shape().clone()))
             }
 

@@ -2,14 +2,16 @@
 //!
 //! `cuda.rs` and `metal.rs` only translate a [`Plan`]; `tests/emulator` runs the kernels' source with the same plans.
 
+mod affine;
 mod arguments;
 mod collapse;
 
 use crate::activation::Activation;
 use crate::extent;
+pub use affine::{affine_kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan};
 pub use arguments::{Arguments, MAX_DIMS};
 use candle_core::{bail, DType, Error, Layout, Result};
-pub(crate) use collapse::Collapsed;
+pub(crate) use collapse::{by_stride, Collapsed};
 
 /// Threads of a block, as in the kernels' sources.
 pub const THREADS: u32 = 256;
@@ -43,6 +45,16 @@ impl Function {
 pub struct Target {
     /// Multiprocessors or cores.
     pub units: u32,
+    /// Whether there is f64.
+    pub double: bool,
+}
+
+impl Target {
+    /// Blocks of a loop over so many items.
+    fn grid(self, items: usize) -> u32 {
+        let most = BLOCKS_PER_UNIT * self.units.clamp(1, UNITS_MAX);
+        items.div_ceil(THREADS as usize).clamp(1, most as usize) as u32
+    }
 }
 
 /// The shape of a kernel's loop.
@@ -100,7 +112,7 @@ impl<const N: usize> Plan<N> {
             let (lhs, rhs) = (layouts[0].shape().clone(), other.shape().clone());
             return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
         }
-        if dtype_name(dtype).is_none() {
+        if dtype_name(dtype).is_none() || dtype == DType::F64 && !target.double {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
         let n = extent::element_count(op, layouts[0], dtype.size_in_bytes())?;
@@ -119,7 +131,6 @@ impl<const N: usize> Plan<N> {
             Path::Contiguous => n / (VECTOR / dtype.size_in_bytes()),
             _ => n,
         };
-        let most = BLOCKS_PER_UNIT * target.units.clamp(1, UNITS_MAX);
         Ok(Some(Self {
             kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
             path,
@@ -129,8 +140,28 @@ impl<const N: usize> Plan<N> {
                 dtype,
                 op,
             )?,
-            grid: items.div_ceil(THREADS as usize).clamp(1, most as usize) as u32,
+            grid: target.grid(items),
         }))
+    }
+}
+
+impl Plan<1> {
+    /// The launch of an activation whose output is its operand; none if there are no elements.
+    ///
+    /// # Errors
+    /// As for [`Plan::new`].
+    pub fn in_place(
+        activation: Activation,
+        dtype: DType,
+        layout: &Layout,
+        target: Target,
+    ) -> Result<Option<Self>> {
+        let function = Function { activation, order: 0 };
+        let mut plan = Self::new(function, dtype, [&by_stride(layout)], target)?;
+        if let Some(plan) = &mut plan {
+            plan.arguments.in_place = 1;
+        }
+        Ok(plan)
     }
 }
 
@@ -145,13 +176,19 @@ fn choose<const N: usize>(shape: &Collapsed<N>, size: usize) -> Path {
         return Path::Contiguous;
     }
     let n: usize = shape.dims.iter().product();
-    let reach =
-        |strides: &Vec<usize>| -> usize { shape.dims.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum() };
-    if n <= INDEX_32 && shape.strides.iter().all(|s| reach(s) < INDEX_32) {
+    if n <= INDEX_32 && shape.strides.iter().all(|s| reach(&shape.dims, s) < INDEX_32) {
         Path::Strided32
     } else {
         Path::Strided64
     }
+}
+
+/// The largest index of an operand, from its start.
+fn reach(dims: &[usize], strides: &[usize]) -> usize {
+    dims.iter()
+        .zip(strides)
+        .map(|(d, s)| d.saturating_sub(1) * s)
+        .sum()
 }
 
 /// The name of a dtype in the kernels' names.

@@ -130,24 +130,30 @@ MISH_INLINE float quotient(float a, float b, float r) {
     return fused(fused(-q, b, a), r, q);
 }
 
-// T = 2m/(2 + 2m).
+// T = 2m/(2 + 2m), scaled.
 template <typename N> MISH_INLINE float gate(float e) {
     float twice_m = fused(e, e * N::UNSCALE, e + e);
     float b = fused(twice_m, N::UNSCALE, 2.0f);
-    return quotient(twice_m, b, recip_full(b)) * N::UNSCALE;
+    return quotient(twice_m, b, recip_full(b));
 }
 
 // A NaN comes back with the last product.
 template <typename E> MISH_INLINE float mish(float x) {
     typedef Narrow<E> N;
     x = no_less(x, N::LOWEST);
-    return x * gate<N>(exp_of_number<N>(no_more(x, Real<float>::SATURATED)));
+    float t = gate<N>(exp_of_number<N>(no_more(x, Real<float>::SATURATED)));
+#if defined(__METAL_VERSION__)
+    // Metal takes a subnormal T for zero, though x·T may not be one; where x is large, T need not be scaled.
+    return x * (t * by_sign(x, 1.0f, N::UNSCALE)) * by_sign(x, N::UNSCALE, 1.0f);
+#else
+    return x * (t * N::UNSCALE);
+#endif
 }
 
 template <typename E> MISH_INLINE float tanh_softplus(float x) {
     typedef Narrow<E> N;
     x = no_more(no_less(x, N::LOWEST), Real<float>::SATURATED);
-    return gate<N>(exp<N>(x));
+    return gate<N>(exp<N>(x)) * N::UNSCALE;
 }
 
 template <typename E> MISH_INLINE float softplus(float x) {

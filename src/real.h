@@ -10,6 +10,8 @@
 #define MISH_INLINE __device__ __forceinline__
 #define MISH_CONSTANT static constexpr
 #elif defined(__METAL_VERSION__)
+#include <metal_stdlib>
+using namespace metal;
 #pragma METAL fp contract(off)
 #define MISH_INLINE inline __attribute__((always_inline))
 #define MISH_CONSTANT static constexpr constant

@@ -4,14 +4,15 @@
 
 mod support;
 
+use candle_core::Tensor;
 use half::{bf16, f16};
 use indicatif::{ProgressBar, ProgressStyle};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
-use support::backend::values;
-use support::case::{case, Case};
+use support::backend::{bits, values};
+use support::case::{case, Case, Op};
 use support::guard::{damaged, Guarded};
-use support::operand::Operand;
+use support::operand::{Operand, Recipe};
 use support::process::in_processes;
 use support::table::{conclude, Row};
 use support::ulp::Element;
@@ -46,39 +47,63 @@ fn check(case: &Case) -> Result<Row, String> {
 }
 
 fn run<T: Element>(case: &Case) -> candle_core::Result<Result<Row, String>> {
-    let shapes = case.op.operands(&case.dims);
-    let operands: Vec<Operand> = shapes
-        .iter()
-        .zip(&case.recipes)
-        .map(|((role, dims), recipe)| recipe.operand::<T>(dims, *role))
-        .collect::<candle_core::Result<_>>()?;
-    let bits = |buffer: &Operand| {
-        values::<T>(&buffer.buffer)
-            .iter()
-            .map(|v| v.bits())
-            .collect::<Vec<_>>()
+    type Operands<T> = candle_core::Result<Vec<T>>;
+    let make = || -> Operands<Operand> {
+        let shapes = case.op.operands(&case.dims).into_iter();
+        let operand = |((role, dims), recipe): ((_, Vec<_>), &Recipe)| recipe.operand::<T>(&dims, role);
+        shapes.zip(&case.recipes).map(operand).collect()
     };
-    let before: Vec<_> = operands.iter().map(bits).collect();
+    let operands = make()?;
     let views: Vec<_> = operands.iter().map(|o| o.view.clone()).collect();
     let out = case.op.run(&views)?;
-    let copies = views
+    let copies: Vec<_> = views
         .iter()
-        .map(|view| view.force_contiguous())
-        .collect::<candle_core::Result<Vec<_>>>()?;
+        .map(Tensor::force_contiguous)
+        .collect::<Operands<_>>()?;
     let contiguous = values::<T>(&case.op.run(&copies)?);
+    let untouched = make()?;
+    let overwritten = make()?;
+    case.op.run_in_place(&overwritten[0].view)?;
+    let buffers = |operand: &Operand| bits::<T>(&operand.buffer);
     let judged = || {
-        ensure!(operands.iter().map(bits).eq(before), "an operand was written to");
+        ensure!(
+            operands.iter().map(buffers).eq(untouched.iter().map(buffers)),
+            "an operand was written to"
+        );
         ensure!(
             out.dims() == case.dims && out.dtype() == T::DTYPE,
             "the result is {out:?}"
         );
-        ensure!(out.is_contiguous(), "the result has strides {:?}", out.stride());
+        let in_place = matches!(case.op, Op::InPlace(_));
+        ensure!(
+            in_place || out.is_contiguous(),
+            "the result has strides {:?}",
+            out.stride()
+        );
         let actual = values::<T>(&out);
         for (i, (a, c)) in actual.iter().zip(&contiguous).enumerate() {
             ensure!(a.alike(*c), "element {i} is {a}, of contiguous operands {c}");
         }
-        let operands: Vec<_> = copies.iter().map(values::<T>).collect();
-        let row = case.op.judge(&operands, &actual);
+        if in_place {
+            ensure!(
+                bits::<T>(&overwritten[0].view) == bits::<T>(&out),
+                "overwritten with other values"
+            );
+            // Around a view there is nothing but NaN.
+            let around = values::<T>(&overwritten[0].buffer)
+                .into_iter()
+                .zip(values::<T>(&untouched[0].buffer));
+            let mut nan = around.filter(|(_, before)| before.to_f64().is_nan());
+            ensure!(
+                nan.all(|(after, _)| after.to_f64().is_nan()),
+                "written to beside the view"
+            );
+        }
+        let row = case.op.judge(
+            &case.dims,
+            &copies.iter().map(values::<T>).collect::<Vec<_>>(),
+            &actual,
+        );
         ensure!(row.passed(), "contract missed:\n{}", row.lines());
         Ok(row)
     };

@@ -2,7 +2,7 @@
 """Times Mish and softplus on a CUDA device: PyTorch eager, torch.compile, a Triton kernel, and a raw CUDA kernel with
 the formula that mish-cuda uses (softplus by log1p, tanh, 1 - exp(-softplus); written for this comparison).
 
-One JSON object per line, as from benches/gpu.rs with --json. GB/s count what one fused kernel reads and writes.
+One JSON object per line, as from benches/gpu with --json. GB/s count what one fused kernel reads and writes.
 """
 import argparse
 import json

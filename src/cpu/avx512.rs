@@ -7,7 +7,7 @@
 mod convert;
 mod vector;
 
-use super::slice::{Factor, Pass};
+use super::slice::{quick_error, Argument, Factor, Pass};
 use crate::family::Family;
 use crate::formula::quick::Quick;
 use crate::real::Real;
@@ -25,28 +25,44 @@ pub(super) struct Halves<P>(pub(super) P);
 
 /// What is done to `L` elements at a time. A trait and not a closure, as a closure would not be compiled for
 /// AVX-512 unless it happened to be inlined.
-trait Block<T, const L: usize> {
-    fn block(&self, x: &[T; L], g: Option<&[T; L]>, out: &mut [MaybeUninit<T>; L]);
+trait Block<T, C, const L: usize> {
+    fn block(&self, x: &[T; L], u: Option<[&[C; L]; 2]>, g: Option<&[T; L]>, out: &mut [MaybeUninit<T>; L]);
 }
 
 /// Calls `block` for every full block of output that begins on a cache line, and for copies, padded with zeros, of
 /// what comes before and after.
 #[inline(always)]
-fn blocks<T: Copy + Default, const L: usize, F: Block<T, L>, G: Factor<T>>(pass: Pass<'_, F, G, T>) {
-    let Pass { f, x, g, out } = pass;
+fn blocks<T, C, const L: usize, F, U, G>(pass: Pass<'_, F, U, G, T>)
+where
+    T: Copy + Default,
+    C: Copy + Default,
+    F: Block<T, C, L>,
+    U: Argument<C>,
+    G: Factor<T>,
+{
+    let Pass { f, x, u, g, out } = pass;
     let head = match x.len() {
         0..SHORT => 0,
         _ => out.as_ptr().align_offset(CACHE_LINE).min(x.len()),
     };
     let (out_head, out) = out.split_at_mut(head);
-    padded_block(&f, &x[..head], g.part(0, head), out_head);
-    let (x, g) = (&x[head..], g.part(head, x.len() - head));
+    padded_block(&f, &x[..head], u.part(0, head), g.part(0, head), out_head);
+    let len = x.len() - head;
+    let (x, u, g) = (&x[head..], u.part(head, len), g.part(head, len));
     let (full, rest) = x.as_chunks::<L>();
     let (out_full, out_rest) = out.as_chunks_mut::<L>();
     for (i, (x, out)) in full.iter().zip(out_full).enumerate() {
-        f.block(x, g.slice().map(|g| &g.as_chunks::<L>().0[i]), out);
+        let u = u.slices().map(|u| u.map(|u| &u.as_chunks::<L>().0[i]));
+        f.block(x, u, g.slice().map(|g| &g.as_chunks::<L>().0[i]), out);
     }
-    padded_block(&f, rest, g.part(x.len() - rest.len(), rest.len()), out_rest);
+    let start = len - rest.len();
+    padded_block(
+        &f,
+        rest,
+        u.part(start, rest.len()),
+        g.part(start, rest.len()),
+        out_rest,
+    );
 }
 
 const CACHE_LINE: usize = 64;
@@ -55,70 +71,96 @@ const SHORT: usize = 1024;
 
 /// A block of fewer than `L` elements.
 #[inline(always)]
-fn padded_block<T: Copy + Default, const L: usize, F: Block<T, L>, G: Factor<T>>(
-    f: &F,
-    x: &[T],
-    g: G,
-    out: &mut [MaybeUninit<T>],
-) {
+fn padded_block<T, C, const L: usize, F, U, G>(f: &F, x: &[T], u: U, g: G, out: &mut [MaybeUninit<T>])
+where
+    T: Copy + Default,
+    C: Copy + Default,
+    F: Block<T, C, L>,
+    U: Argument<C>,
+    G: Factor<T>,
+{
     if x.is_empty() {
         return;
     }
-    let pad = |from: &[T]| {
-        let mut padded = [T::default(); L];
-        padded[..from.len()].copy_from_slice(from);
-        padded
-    };
+    let u = u.slices().map(|u| u.map(padded::<C, L>));
+    let u = u.as_ref().map(|u| u.each_ref());
     let mut results = [MaybeUninit::uninit(); L];
-    f.block(&pad(x), g.slice().map(pad).as_ref(), &mut results);
+    f.block(&padded(x), u, g.slice().map(padded).as_ref(), &mut results);
     out.copy_from_slice(&results[..x.len()]);
 }
 
-struct InF32<F>(F);
-struct InF64<F>(F);
-struct InHalf<F>(F);
-
-impl<F: Family> Block<f32, LANES> for InF32<F> {
-    #[inline(always)]
-    fn block(&self, x: &[f32; LANES], g: Option<&[f32; LANES]>, out: &mut [MaybeUninit<f32>; LANES]) {
-        let mut y = self.0.eval(F32::load(x));
-        if let Some(g) = g {
-            y = F32::load(g) * y;
-        }
-        y.store(out)
-    }
+#[inline(always)]
+fn padded<T: Copy + Default, const L: usize>(from: &[T]) -> [T; L] {
+    let mut padded = [T::default(); L];
+    padded[..from.len()].copy_from_slice(from);
+    padded
 }
 
-impl<F: Family> Block<f64, LANES_F64> for InF64<F> {
+/// A formula over vectors of f32 or f64, and whether a derivative has the scale as a factor.
+struct Full<F, const CHAINED: bool>(F);
+/// The same for 16-bit types.
+struct InHalf<F, const CHAINED: bool>(F);
+
+macro_rules! full {
+    ($t:ident, $vector:ident, $lanes:ident) => {
+        impl<F: Family, const CHAINED: bool> Block<$t, $t, $lanes> for Full<F, CHAINED> {
+            #[inline(always)]
+            fn block(
+                &self,
+                x: &[$t; $lanes],
+                u: Option<[&[$t; $lanes]; 2]>,
+                g: Option<&[$t; $lanes]>,
+                out: &mut [MaybeUninit<$t>; $lanes],
+            ) {
+                let x = $vector::load(x);
+                let mut y = self.0.eval(match u {
+                    Some([scale, shift]) => x.fma($vector::load(scale), $vector::load(shift)),
+                    None => x,
+                });
+                if let Some(g) = g {
+                    y = $vector::load(g) * y;
+                }
+                if let Some([scale, _]) = u.filter(|_| CHAINED) {
+                    y = y * $vector::load(scale);
+                }
+                y.store(out)
+            }
+        }
+    };
+}
+
+full!(f32, F32, LANES);
+full!(f64, F64, LANES_F64);
+
+impl<F: Family, T: Narrow, const CHAINED: bool> Block<T, f32, LANES> for InHalf<F, CHAINED> {
     #[inline(always)]
     fn block(
         &self,
-        x: &[f64; LANES_F64],
-        g: Option<&[f64; LANES_F64]>,
-        out: &mut [MaybeUninit<f64>; LANES_F64],
+        x: &[T; LANES],
+        u: Option<[&[f32; LANES]; 2]>,
+        g: Option<&[T; LANES]>,
+        out: &mut [MaybeUninit<T>; LANES],
     ) {
-        let mut y = self.0.eval(F64::load(x));
-        if let Some(g) = g {
-            y = F64::load(g) * y;
-        }
-        y.store(out)
-    }
-}
-
-impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
-    #[inline(always)]
-    fn block(&self, x: &[T; LANES], g: Option<&[T; LANES]>, out: &mut [MaybeUninit<T>; LANES]) {
         let f = self.0;
+        let argument = match u {
+            Some([scale, shift]) => F32::widen(x).fma(F32::load(scale), F32::load(shift)),
+            None => F32::widen(x),
+        };
         let Quick {
             mut value,
             mut magnitude,
-        } = f.quick(F32::widen(x));
+        } = f.quick(argument);
         if let Some(g) = g {
             let g = F32::widen(g);
             value = value * g;
             magnitude = magnitude * g.abs();
         }
-        let error = F32::lit(F::QUICK_ERROR);
+        let chain = u.filter(|_| CHAINED).map(|[scale, _]| scale);
+        if let Some(scale) = chain.map(F32::load) {
+            value = value * scale;
+            magnitude = magnitude * scale.abs();
+        }
+        let error = F32::lit(quick_error::<F>(CHAINED));
         let (low, high) = ((-magnitude).fma(error, value), magnitude.fma(error, value));
         for part in 0..LANES / LANES_F64 {
             let start = part * LANES_F64;
@@ -131,9 +173,12 @@ impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
             if !certain {
                 let widen =
                     |from: &[T; LANES]| F64::widen(from[start..].first_chunk().expect("LANES is a multiple"));
-                let mut y = f.eval(widen(x));
+                let mut y = f.eval(argument.widen_part(part));
                 if let Some(g) = g {
                     y = widen(g) * y;
+                }
+                if let Some(scale) = chain {
+                    y = y * F32::load(scale).widen_part(part);
                 }
                 y.narrow(&mut out[start..start + LANES_F64]);
             }
@@ -142,18 +187,23 @@ impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
 }
 
 macro_rules! with_simd {
-    ($wrapper:ident<$t:ty>, $block:ident $(, $narrow:ident)?) => {
-        impl<F: Family, $($narrow: Narrow,)? G: Factor<$t>> WithSimd for $wrapper<Pass<'_, F, G, $t>> {
+    ($wrapper:ident<$t:ty, $c:ident>, $block:ident $(, $narrow:ident)?) => {
+        impl<F: Family, $($narrow: Narrow,)? U: Argument<$c>, G: Factor<$t>> WithSimd for $wrapper<Pass<'_, F, U, G, $t>> {
             type Output = ();
             #[inline(always)]
             fn with_simd<S: Simd>(self, _: S) {
-                let Pass { f, x, g, out } = self.0;
-                blocks(Pass { f: $block(f), x, g, out })
+                let Pass { f, x, u, g, out } = self.0;
+                // A const parameter cannot be `U::CHAINED` itself.
+                if U::CHAINED {
+                    blocks(Pass { f: $block::<F, true>(f), x, u, g, out })
+                } else {
+                    blocks(Pass { f: $block::<F, false>(f), x, u, g, out })
+                }
             }
         }
     };
 }
 
-with_simd!(Vectors<f32>, InF32);
-with_simd!(Vectors<f64>, InF64);
-with_simd!(Halves<T>, InHalf, T);
+with_simd!(Vectors<f32, f32>, Full);
+with_simd!(Vectors<f64, f64>, Full);
+with_simd!(Halves<T, f32>, InHalf, T);

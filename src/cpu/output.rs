@@ -6,6 +6,7 @@ use candle_core::{bail, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
@@ -28,7 +29,7 @@ pub(super) fn collect<T: Copy + Send>(
     } else {
         // Units after the first begin on a cache line.
         let shift = whole.as_ptr().align_offset(64).min(UNIT);
-        let base = SendPtr(whole.as_mut_ptr());
+        let base = SendPtr::new(whole.as_mut_ptr());
         for_units((len - shift).div_ceil(UNIT), |unit| {
             let start = if unit == 0 { 0 } else { unit * UNIT + shift };
             let range = start..len.min((unit + 1) * UNIT + shift);
@@ -46,7 +47,7 @@ pub(super) fn collect<T: Copy + Send>(
 ///
 /// A thread first takes the units of its own contiguous share, which from one op to the next is about the same
 /// and so may still be in its cache, then what others have not begun.
-fn for_units(units: usize, each: impl Fn(usize) + Sync) {
+pub(super) fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     let pool = barrier_pool();
     let shares = pool.n_workers() + 1;
     let start = |share: usize| share * units / shares;
@@ -64,15 +65,34 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     });
 }
 
-struct SendPtr<T>(*mut T);
+/// The results of `each` for every unit, in order.
+pub(super) fn map_units<T: Send + Sync>(units: usize, each: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let results: Vec<OnceLock<T>> = (0..units).map(|_| OnceLock::new()).collect();
+    let run = |unit: usize| {
+        // Every unit is taken once.
+        let _ = results[unit].set(each(unit));
+    };
+    match units {
+        0 | 1 => (0..units).for_each(run),
+        _ => for_units(units, run),
+    }
+    results.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// A pointer that threads may share; what they do with it is theirs to answer for.
+pub(super) struct SendPtr<T>(*mut T);
 
 impl<T> SendPtr<T> {
-    fn get(&self) -> *mut T {
+    pub(super) fn new(pointer: *mut T) -> Self {
+        Self(pointer)
+    }
+
+    pub(super) fn get(&self) -> *mut T {
         self.0
     }
 }
 
-// SAFETY: the pointer is only used to make disjoint slices of an allocation that outlives the threads' work.
+// SAFETY: the pointer is only used for disjoint parts of an allocation that outlives the threads' work.
 unsafe impl<T: Send> Sync for SendPtr<T> {}
 
 /// Asks for 2 MiB pages: a fresh 64 MiB output otherwise takes 16,384 page faults, which cost more than the

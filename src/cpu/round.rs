@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
 pub(super) trait Half: Copy + Send + Sync + 'static {
-    fn widen(self) -> f64;
     /// Nearest, ties to even. `half`'s own conversions from f64 go through f32 on some processors and round twice.
     fn nearest(x: f64) -> Self;
     fn bits(self) -> u16;
@@ -34,9 +33,6 @@ pub(super) fn to_odd(x: f64) -> f32 {
 macro_rules! half {
     ($t:ty) => {
         impl Half for $t {
-            fn widen(self) -> f64 {
-                self.to_f64()
-            }
             fn nearest(x: f64) -> Self {
                 <$t>::from_f32(to_odd(x))
             }

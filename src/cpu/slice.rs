@@ -14,8 +14,68 @@ use std::mem::MaybeUninit;
 
 /// An element type with its kernel.
 pub(super) trait Kernel: Copy + Send + Sync + 'static {
-    /// out = f(x), times g where there is one. All of `out` is written.
-    fn run<F: Family, G: Factor<Self>>(isa: Isa, f: F, x: &[Self], g: G, out: &mut [MaybeUninit<Self>]);
+    /// What values are computed in.
+    type Compute: Copy + Send + Sync;
+
+    /// out = f(u), times g where there is one. All of `out` is written.
+    fn run<F: Family, U: Argument<Self::Compute>, G: Factor<Self>>(
+        isa: Isa,
+        f: F,
+        x: &[Self],
+        u: U,
+        g: G,
+        out: &mut [MaybeUninit<Self>],
+    );
+}
+
+/// What f is applied to.
+pub(super) trait Argument<C>: Copy {
+    /// Whether a derivative is one with respect to x, and so has the scale as a factor.
+    const CHAINED: bool;
+
+    /// Scale and shift.
+    fn slices(&self) -> Option<[&[C]; 2]>;
+    fn part(self, start: usize, len: usize) -> Self;
+}
+
+/// x.
+#[derive(Clone, Copy)]
+pub(super) struct Itself;
+
+impl<C> Argument<C> for Itself {
+    const CHAINED: bool = false;
+
+    #[inline(always)]
+    fn slices(&self) -> Option<[&[C]; 2]> {
+        None
+    }
+    #[inline(always)]
+    fn part(self, _: usize, _: usize) -> Self {
+        self
+    }
+}
+
+/// x·scale + shift, rounded once.
+#[derive(Clone, Copy)]
+pub(super) struct Affine<'a, C, const CHAINED: bool> {
+    pub(super) scale: &'a [C],
+    pub(super) shift: &'a [C],
+}
+
+impl<C: Copy, const CHAINED: bool> Argument<C> for Affine<'_, C, CHAINED> {
+    const CHAINED: bool = CHAINED;
+
+    #[inline(always)]
+    fn slices(&self) -> Option<[&[C]; 2]> {
+        Some([self.scale, self.shift])
+    }
+    #[inline(always)]
+    fn part(self, start: usize, len: usize) -> Self {
+        Self {
+            scale: &self.scale[start..start + len],
+            shift: &self.shift[start..start + len],
+        }
+    }
 }
 
 /// What f(x) is multiplied by.
@@ -122,51 +182,69 @@ impl<L: Loop> WithSimd for Dispatch<L> {
 }
 
 /// One pass over slices of equal length.
-pub(super) struct Pass<'a, F, G, T> {
+pub(super) struct Pass<'a, F, U, G, T> {
     pub(super) f: F,
     pub(super) x: &'a [T],
+    pub(super) u: U,
     pub(super) g: G,
     pub(super) out: &'a mut [MaybeUninit<T>],
 }
 
-impl<F: Family, G: Factor<f32>> Loop for Pass<'_, F, G, f32> {
+impl<F: Family, U: Argument<f32>, G: Factor<f32>> Loop for Pass<'_, F, U, G, f32> {
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
+        let affine = self.u.slices();
         for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
+            let u = affine.map_or(*x, |[a, b]| {
+                A::F32::of(*x).fma(A::F32::of(a[i]), A::F32::of(b[i])).get()
+            });
             if F::SINGLE {
-                let y = self.f.eval(A::F32::of(*x)).get();
-                out.write(self.g.slice().map_or(y, |g| g[i] * y));
+                let y = self.f.eval(A::F32::of(u)).get();
+                let y = self.g.slice().map_or(y, |g| g[i] * y);
+                out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i]));
             } else {
-                let y = self.f.eval(A::F64::of(*x as f64)).get();
-                out.write(self.g.slice().map_or(y, |g| g[i] as f64 * y) as f32);
+                let y = self.f.eval(A::F64::of(u as f64)).get();
+                let y = self.g.slice().map_or(y, |g| g[i] as f64 * y);
+                out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i] as f64) as f32);
             }
         }
     }
 }
 
-impl<F: Family, G: Factor<f64>> Loop for Pass<'_, F, G, f64> {
+impl<F: Family, U: Argument<f64>, G: Factor<f64>> Loop for Pass<'_, F, U, G, f64> {
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
+        let affine = self.u.slices();
         for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
-            let y = self.f.eval(A::F64::of(*x)).get();
-            out.write(self.g.slice().map_or(y, |g| g[i] * y));
+            let u = affine.map_or(*x, |[a, b]| {
+                A::F64::of(*x).fma(A::F64::of(a[i]), A::F64::of(b[i])).get()
+            });
+            let y = self.f.eval(A::F64::of(u)).get();
+            let y = self.g.slice().map_or(y, |g| g[i] * y);
+            out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i]));
         }
     }
 }
 
 macro_rules! kernel {
-    ($t:ident, $vectors:ident, $has_vectors:expr) => {
+    ($t:ident in $compute:ident, $vectors:ident, $has_vectors:expr) => {
         impl Kernel for $t {
-            fn run<F: Family, G: Factor<Self>>(
+            type Compute = $compute;
+
+            fn run<F: Family, U: Argument<Self::Compute>, G: Factor<Self>>(
                 isa: Isa,
                 f: F,
                 x: &[Self],
+                u: U,
                 g: G,
                 out: &mut [MaybeUninit<Self>],
             ) {
                 assert_eq!(x.len(), out.len());
                 assert!(g.slice().is_none_or(|g| g.len() == x.len()));
-                let pass = Pass { f, x, g, out };
+                assert!(u
+                    .slices()
+                    .is_none_or(|u| u.iter().all(|u| u.len() == x.len())));
+                let pass = Pass { f, x, u, g, out };
                 match isa.0 {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),
@@ -177,22 +255,28 @@ macro_rules! kernel {
     };
 }
 
-kernel!(f32, Vectors, F::SINGLE);
-kernel!(f64, Vectors, true);
-kernel!(f16, Halves, F::QUICK);
-kernel!(bf16, Halves, F::QUICK);
+kernel!(f32 in f32, Vectors, F::SINGLE);
+kernel!(f64 in f64, Vectors, true);
+kernel!(f16 in f32, Halves, F::QUICK);
+kernel!(bf16 in f32, Halves, F::QUICK);
 
 /// Elements of a 16-bit type that are widened at a time.
 const CHUNK: usize = 128;
 
 macro_rules! half_pass {
     ($t:ident) => {
-        impl<F: Family, G: Factor<$t>> Loop for Pass<'_, F, G, $t> {
+        impl<F: Family, U: Argument<f32>, G: Factor<$t>> Loop for Pass<'_, F, U, G, $t> {
             #[inline(always)]
             fn run<A: Arithmetic>(self) {
-                let chunks = self.x.chunks(CHUNK).zip(self.out.chunks_mut(CHUNK));
-                for (i, (x, out)) in chunks.enumerate() {
-                    half_chunk::<$t, A, F, G>(self.f, x, self.g.part(i * CHUNK, x.len()), out);
+                let Self { f, x, u, g, out } = self;
+                for (i, out) in out.chunks_mut(CHUNK).enumerate() {
+                    let (start, len) = (i * CHUNK, out.len());
+                    let (x, u, g) = (
+                        &x[start..start + len],
+                        u.part(start, len),
+                        g.part(start, len),
+                    );
+                    half_chunk::<$t, A, F, U, G>(Pass { f, x, u, g, out });
                 }
             }
         }
@@ -202,17 +286,19 @@ macro_rules! half_pass {
 half_pass!(f16);
 half_pass!(bf16);
 
+/// The error of a quick value that has been multiplied by g, and by a scale as well where `chained`.
+pub(super) fn quick_error<F: Family>(chained: bool) -> f64 {
+    F::QUICK_ERROR + if chained { 1.0 / (1 << 24) as f64 } else { 0.0 }
+}
+
 /// Up to `CHUNK` elements: in f32 where both ends of its error interval round to the same 16 bits, in f64 where
 /// they do not.
 #[inline(always)]
-fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
-    f: F,
-    x: &[T],
-    g: G,
-    out: &mut [MaybeUninit<T>],
-) where
+fn half_chunk<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, G: Factor<T>>(pass: Pass<'_, F, U, G, T>)
+where
     [T]: HalfFloatSliceExt,
 {
+    let Pass { f, x, u, g, out } = pass;
     let n = x.len();
     let mut wide = [0f32; CHUNK];
     x.convert_to_f32_slice(&mut wide[..n]);
@@ -220,19 +306,29 @@ fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
     if let Some(g) = g.slice() {
         g.convert_to_f32_slice(&mut factors[..n]);
     }
+    let mut scales = [1f32; CHUNK];
+    if let Some([scale, shift]) = u.slices() {
+        for (x, (a, b)) in wide.iter_mut().zip(scale.iter().zip(shift)) {
+            *x = A::F32::of(*x).fma(A::F32::of(*a), A::F32::of(*b)).get();
+        }
+        if U::CHAINED {
+            scales[..n].copy_from_slice(scale);
+        }
+    }
     if !F::QUICK {
-        for (x, g) in wide.iter_mut().zip(&factors) {
+        for (x, (g, a)) in wide.iter_mut().zip(factors.iter().zip(&scales)) {
             let y = f.eval(A::F64::of(*x as f64)).get();
-            *x = super::round::to_odd(*g as f64 * y);
+            *x = super::round::to_odd(*g as f64 * y * *a as f64);
         }
         T::narrow(&wide[..n], out);
         return;
     }
+    let bound = A::F32::lit(quick_error::<F>(U::CHAINED));
     let (mut low, mut high) = ([0f32; CHUNK], [0f32; CHUNK]);
     for i in 0..CHUNK {
         let y = f.quick(A::F32::of(wide[i]));
-        let g = A::F32::of(factors[i]);
-        let (value, error) = (y.value * g, y.magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
+        let (g, a) = (A::F32::of(factors[i]), A::F32::of(scales[i]));
+        let (value, error) = (y.value * g * a, y.magnitude * g.abs() * a.abs() * bound);
         low[i] = (value - error).get();
         high[i] = (value + error).get();
     }
@@ -244,8 +340,8 @@ fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
         let alike = unsafe { out[i].assume_init().bits() == other[i].assume_init().bits() };
         // An infinite g times an f(x) that underflows in f32 is NaN there, and infinite in f64.
         if !alike || low[i].is_nan() {
-            let y = f.eval(A::F64::of(x[i].widen())).get();
-            out[i].write(T::nearest(g.slice().map_or(y, |g| g[i].widen() * y)));
+            let y = f.eval(A::F64::of(wide[i] as f64)).get();
+            out[i].write(T::nearest(factors[i] as f64 * y * scales[i] as f64));
         }
     }
 }

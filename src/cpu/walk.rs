@@ -1,11 +1,14 @@
 //! From any layout to contiguous runs: the kernels only ever see slices.
 
+use super::output;
+use crate::extent::within;
 use crate::plan::Collapsed;
+use candle_core::{Layout, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Runs at least this long go to the kernel as they are; shorter ones are gathered into blocks first.
-const DIRECT_MIN: usize = 256;
+pub(super) const DIRECT_MIN: usize = 256;
 /// Elements gathered at a time: 2 operands of f64 take 8 KiB of stack and stay in L1.
 const BLOCK: usize = 512;
 
@@ -56,7 +59,7 @@ pub(super) fn binary<T: Copy>(
 
 /// Calls `each` with the operands' offsets, the number of elements done before, and the length of every run of
 /// the innermost dim within `range`.
-fn for_runs<const N: usize>(
+pub(super) fn for_runs<const N: usize>(
     shape: &Collapsed<N>,
     range: Range<usize>,
     mut each: impl FnMut([usize; N], usize, usize),
@@ -82,7 +85,7 @@ fn gather<'a, T: Copy, const N: usize>(
     operand: usize,
     start: usize,
     n: usize,
-    block: &'a mut [MaybeUninit<T>; BLOCK],
+    block: &'a mut [MaybeUninit<T>],
 ) -> &'a [T] {
     let stride = shape.inner().1[operand];
     for_runs(shape, start..start + n, |offsets, done, n| {
@@ -99,4 +102,43 @@ fn gather<'a, T: Copy, const N: usize>(
     });
     // SAFETY: the runs of `for_runs` cover start..start + n, so the first n elements have been written.
     unsafe { std::slice::from_raw_parts(block.as_ptr().cast(), n) }
+}
+
+/// One operand, whose elements are taken by their position.
+pub(super) struct Source<'a, T> {
+    values: &'a [T],
+    shape: Collapsed<1>,
+}
+
+impl<'a, T: Copy> Source<'a, T> {
+    pub(super) fn new(op: &'static str, values: &'a [T], layout: &Layout) -> Result<Self> {
+        within(op, layout, values.len())?;
+        let shape = Collapsed::new(layout.dims(), [layout]);
+        Ok(Self { values, shape })
+    }
+
+    /// The `n` elements from position `start` on: where they lie, or gathered into `block`, which has room for them.
+    pub(super) fn run<'b>(&'b self, start: usize, n: usize, block: &'b mut [MaybeUninit<T>]) -> &'b [T] {
+        let (len, [stride]) = self.shape.inner();
+        let column = start % len;
+        if stride == 1 && column + n <= len {
+            let [row] = self.shape.row_offsets(start / len);
+            return &self.values[row + column..row + column + n];
+        }
+        gather(self.values, &self.shape, 0, start, n, block)
+    }
+
+    pub(super) fn to_vec(&self, op: &'static str) -> Result<Vec<T>>
+    where
+        T: Send + Sync,
+    {
+        let n = self.shape.dims.iter().product();
+        output::collect(op, n, |range, out| {
+            unary(self.values, &self.shape, range, out, |values, out| {
+                for (to, value) in out.iter_mut().zip(values) {
+                    to.write(*value);
+                }
+            })
+        })
+    }
 }

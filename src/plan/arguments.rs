@@ -21,10 +21,13 @@ pub struct Arguments {
     pub multipliers: [u32; MAX_DIMS],
     pub shifts: [u32; MAX_DIMS],
     pub rank: u32,
+    /// Whether the output is x's storage, laid out as x is.
+    pub in_place: u32,
     /// β = beta + beta_low.
     pub beta: f32,
     pub beta_low: f32,
     pub threshold: f32,
+    pub reserved: u32,
     /// The bits of the f64 parameters: Metal has no such type.
     pub beta_bits: u64,
     pub threshold_bits: u64,
@@ -73,7 +76,7 @@ impl Arguments {
 }
 
 /// Division by multiplication (Granlund and Montgomery): exact for every dividend below 2³¹.
-fn divisor(d: u64) -> (u32, u32) {
+pub(super) fn divisor(d: u64) -> (u32, u32) {
     let shift = d.next_power_of_two().trailing_zeros();
     let multiplier = (((1u64 << shift) - d) << 32) / d + 1;
     (multiplier as u32, shift)

@@ -2,6 +2,18 @@
 
 use candle_core::Layout;
 
+/// The same elements with the dims of largest stride first: for an op in place, which may take them in any order.
+pub(crate) fn by_stride(layout: &Layout) -> Layout {
+    let mut order: Vec<usize> = (0..layout.dims().len()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(layout.stride()[d]));
+    let of = |values: &[usize]| -> Vec<usize> { order.iter().map(|&d| values[d]).collect() };
+    Layout::new(
+        of(layout.dims()).into(),
+        of(layout.stride()),
+        layout.start_offset(),
+    )
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Collapsed<const N: usize> {
     /// Outermost first; no dim of size 1, no two dims that every operand walks as one.
@@ -64,5 +76,75 @@ impl<const N: usize> Collapsed<N> {
             }
         }
         offsets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Shape;
+
+    fn layout(dims: &[usize], strides: &[usize], offset: usize) -> Layout {
+        Layout::new(Shape::from(dims), strides.to_vec(), offset)
+    }
+
+    fn collapse<const N: usize>(layouts: [&Layout; N]) -> (Vec<usize>, [Vec<usize>; N]) {
+        let collapsed = Collapsed::new(layouts[0].dims(), layouts);
+        (collapsed.dims, collapsed.strides)
+    }
+
+    #[test]
+    fn contiguous_is_one_dim() {
+        for dims in [&[2, 3, 4, 5][..], &[120], &[1, 120, 1], &[2, 1, 60]] {
+            let x = Layout::contiguous(dims);
+            assert_eq!(collapse([&x]), (vec![120], [vec![1]]));
+            assert_eq!(collapse([&x, &x]), (vec![120], [vec![1], vec![1]]));
+        }
+        for dims in [&[][..], &[1], &[1, 1]] {
+            assert_eq!(collapse([&Layout::contiguous(dims)]), (vec![1], [vec![1]]));
+        }
+    }
+
+    #[test]
+    fn dims_merge_only_where_one_stride_serves_both() {
+        // A narrowed last dim, a transposition, a broadcast first, a broadcast last dim.
+        assert_eq!(
+            collapse([&layout(&[2, 3, 4], &[30, 10, 1], 7)]),
+            (vec![6, 4], [vec![10, 1]])
+        );
+        assert_eq!(
+            collapse([&layout(&[2, 3, 4], &[12, 1, 3], 0)]),
+            (vec![2, 3, 4], [vec![12, 1, 3]])
+        );
+        assert_eq!(
+            collapse([&layout(&[2, 3, 4], &[0, 4, 1], 0)]),
+            (vec![2, 12], [vec![0, 1]])
+        );
+        assert_eq!(
+            collapse([&layout(&[2, 3, 4], &[1, 0, 0], 0)]),
+            (vec![2, 12], [vec![1, 0]])
+        );
+        // The same stride twice is no run.
+        assert_eq!(
+            collapse([&layout(&[3, 4], &[1, 1], 0)]),
+            (vec![3, 4], [vec![1, 1]])
+        );
+    }
+
+    #[test]
+    fn in_place_a_transposed_tensor_is_one_run() {
+        let x = layout(&[4, 2, 3], &[1, 12, 4], 5);
+        assert_eq!(collapse([&by_stride(&x)]), (vec![24], [vec![1]]));
+    }
+
+    #[test]
+    fn every_operand_has_a_say() {
+        let (x, g) = (Layout::contiguous((2, 3, 4)), layout(&[2, 3, 4], &[0, 4, 1], 5));
+        assert_eq!(collapse([&x, &g]), (vec![2, 12], [vec![12, 1], vec![0, 1]]));
+        let g = layout(&[2, 3, 4], &[1, 2, 6], 0);
+        assert_eq!(
+            collapse([&x, &g]),
+            (vec![2, 3, 4], [vec![12, 4, 1], vec![1, 2, 6]])
+        );
     }
 }

@@ -1,61 +1,155 @@
 //! Finds a host C++ compiler and makes a library of a kernel source.
 
+use super::gpu::Gpu;
+use candle_mish::internals::METAL_SOURCE;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{id, Command, Output};
+use std::sync::OnceLock;
 
-/// The first of `$CXX`, `c++`, `g++` and `clang++` that runs. What `$CXX` names has to.
-pub fn find() -> Option<String> {
-    let runs = |name: &str| {
-        Command::new(name)
-            .arg("--version")
-            .output()
-            .is_ok_and(|o| o.status.success())
-    };
-    match std::env::var("CXX") {
-        Ok(name) if !name.is_empty() => {
-            assert!(runs(&name), "CXX names {name:?}, which does not run");
-            Some(name)
+/// A kind of GPU's kernels as a shared library, made when the first test asks for it.
+pub struct Kernels {
+    pub gpu: Gpu,
+    compiler: Option<String>,
+    library: OnceLock<Result<PathBuf, String>>,
+    spliced: OnceLock<Result<PathBuf, String>>,
+}
+
+impl Kernels {
+    pub fn of(gpu: Gpu) -> Self {
+        Self {
+            gpu,
+            compiler: find(gpu),
+            library: OnceLock::new(),
+            spliced: OnceLock::new(),
         }
-        _ => ["c++", "g++", "clang++"]
+    }
+
+    /// Without one, the tests are ignored.
+    pub fn has_compiler(&self) -> bool {
+        self.compiler.is_some()
+    }
+
+    /// Whether MSL's address spaces are told apart.
+    pub fn has_address_spaces(&self) -> bool {
+        let version = self.compiler.as_deref().and_then(version);
+        version.is_some_and(|text| text.contains("clang"))
+    }
+
+    pub fn library(&self) -> Result<&Path, String> {
+        let make = || {
+            let library = temporary(&format!("emulator-{}-{}.so", self.gpu.name(), id()));
+            let source = folder().join(self.gpu.name()).with_extension("cpp");
+            self.compile(&source, &["-shared", "-o", library.to_str().unwrap()])?;
+            Ok(library)
+        };
+        self.library.get_or_init(make).as_deref().map_err(String::clone)
+    }
+
+    /// A source that includes a shim, with the warnings that the kernels have.
+    ///
+    /// Nothing may be contracted: both vendors' compilers are told the same, so that all round alike.
+    pub fn compile(&self, source: &Path, options: &[&str]) -> Result<(), String> {
+        let compiler = self.compiler.as_deref().ok_or("no C++ compiler was found")?;
+        let mut command = Command::new(compiler);
+        command.args(["-O2", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden"]);
+        // -Wno-attributes: [[buffer(0)]] and its like say nothing to a host compiler.
+        command.args([
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unknown-pragmas",
+            "-Wno-attributes",
+        ]);
+        match self.gpu {
+            Gpu::Cuda => {
+                command.arg("-std=c++17");
+            }
+            Gpu::Metal => {
+                // MSL is C++14 and has no double.
+                command.args(["-std=c++14", "-Wdouble-promotion"]);
+                command.arg(format!("-DSPLICED_SOURCE={:?}", self.spliced()?));
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        if std::is_x86_feature_detected!("fma") {
+            command.arg("-mfma");
+        }
+        command
+            .arg("-I")
+            .arg(folder().join("include"))
+            .arg("-I")
+            .arg(folder());
+        command.args(options).arg(source);
+        let output = command.output().map_err(|e| format!("{compiler}: {e}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!(
+                "{command:?} failed:\n{}",
+                String::from_utf8_lossy(&output.stderr)
+            )),
+        }
+    }
+
+    /// The source that Metal compiles, as a file.
+    fn spliced(&self) -> Result<&Path, String> {
+        let make = || {
+            let path = temporary(&format!("spliced-{}.metal", id()));
+            std::fs::write(&path, METAL_SOURCE).map_err(|e| format!("{path:?}: {e}"))?;
+            Ok(path)
+        };
+        self.spliced.get_or_init(make).as_deref().map_err(String::clone)
+    }
+
+    /// Left behind, the files would only take space.
+    pub fn clean_up(&self) {
+        for path in [&self.library, &self.spliced]
             .into_iter()
-            .find(|name| runs(name))
-            .map(String::from),
+            .filter_map(|file| file.get()?.as_ref().ok())
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
-/// `tests/emulator/{name}.cpp` as a shared library.
-///
-/// Nothing may be contracted: `-fmad=false` holds for nvcc as well, so that both round alike.
-pub fn build(compiler: &str, name: &str) -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator");
-    // Test binaries of other features may build at the same time.
-    let library =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("emulator-{name}-{}.so", std::process::id()));
-    let mut command = Command::new(compiler);
-    command.args([
-        "-std=c++17",
-        "-O2",
-        "-ffp-contract=off",
-        "-shared",
-        "-fPIC",
-        "-fvisibility=hidden",
-    ]);
-    command.args(["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]);
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("fma") {
-        command.arg("-mfma");
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator")
+}
+
+/// Names in it have the process's id: test binaries of other features may run at the same time.
+pub fn temporary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// What `$CXX` names, which has to run; else the first of the usual names that does. For Metal, clang comes first.
+fn find(gpu: Gpu) -> Option<String> {
+    match std::env::var("CXX") {
+        Ok(name) if !name.is_empty() => {
+            assert!(version(&name).is_some(), "CXX names {name:?}, which does not run");
+            Some(name)
+        }
+        _ => {
+            let mut names = ["c++", "g++", "clang++"];
+            if gpu == Gpu::Metal {
+                names.rotate_right(1);
+            }
+            names
+                .into_iter()
+                .find(|name| version(name).is_some())
+                .map(String::from)
+        }
     }
-    command.arg("-I").arg(folder.join("include"));
-    command
-        .arg("-o")
-        .arg(&library)
-        .arg(folder.join(name).with_extension("cpp"));
-    let output = command.output().map_err(|e| format!("{compiler}: {e}"))?;
-    match output.status.success() {
-        true => Ok(library),
-        false => Err(format!(
-            "{command:?} failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        )),
-    }
+}
+
+fn version(compiler: &str) -> Option<String> {
+    let succeeds = |output: Output| {
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    Command::new(compiler)
+        .arg("--version")
+        .output()
+        .ok()
+        .and_then(succeeds)
 }

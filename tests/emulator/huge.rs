@@ -1,7 +1,9 @@
 //! Tensors that are too large to have: a plan of the whole shape, run for the blocks that write a small window of
 //! the output. Elements of the operands are made up from their index.
 
-use super::machine::{planned, Machine, Region, BASES};
+use super::gpu::planned;
+use super::machine::Machine;
+use super::memory::{Region, BASES};
 use super::support::backend::{eval, Function};
 use super::support::ulp::Element;
 use candle_core::{Layout, Shape};
@@ -88,24 +90,15 @@ fn check<T: Element, const N: usize>(
     let (block_of, written) = blocks(path, n, plan.grid as usize, 16 / size);
     let wanted: BTreeSet<usize> = window.clone().map(block_of).collect();
     for block in wanted {
-        let operand = |(k, layout): (usize, &&Layout)| Region {
-            base: BASES[k],
-            bytes: (end(layout) * size) as u64,
-            window: 0,
-            window_bytes: 0,
-            size: size as u64,
-            data: std::ptr::null_mut(),
-            writes: std::ptr::null_mut(),
-        };
+        let operand =
+            |(k, layout): (usize, &&Layout)| Region::new(BASES[k], (end(layout) * size) as u64, size as u64);
         let mut regions: Vec<Region> = layouts.iter().enumerate().map(operand).collect();
         regions.push(Region {
-            base: BASES[N],
-            bytes: (n * size) as u64,
             window: (window.start * size) as u64,
             window_bytes: writes.len() as u64,
-            size: size as u64,
             data: out.as_mut_ptr().cast(),
             writes: writes.as_mut_ptr(),
+            ..Region::new(BASES[N], (n * size) as u64, size as u64)
         });
         let report = m.launch(&plan, size, block as u32..block as u32 + 1, &mut regions);
         assert_eq!(report.fault, 0, "{report:x?} of {plan:?}");
@@ -142,6 +135,33 @@ pub fn contiguous(m: &Machine) {
     for window in windows(n) {
         check::<f16, 1>(m, MISH, [&whole], Path::Contiguous, window.clone());
         check::<f32, 2>(m, MISH_D1, [&whole, &whole], Path::Contiguous, window);
+    }
+    // As many vectors.
+    let n = 2 * n + 1;
+    let whole = Layout::contiguous(n);
+    for window in windows(n) {
+        check::<f64, 1>(m, MISH, [&whole], Path::Contiguous, window);
+    }
+}
+
+/// More vectors than 32 bits count. The largest grid there is leaves each thread 128 of them.
+pub fn vectors(m: &Machine) {
+    if m.gpu().double() {
+        many_vectors::<f64>(m);
+    }
+    many_vectors::<f32>(m);
+    many_vectors::<bf16>(m);
+}
+
+fn many_vectors<T: Element>(m: &Machine) {
+    let m = &m.variant(4096, 0);
+    let width = 16 / std::mem::size_of::<T>();
+    let n = (width << 32) + (1 << 20) + 5;
+    let whole = Layout::contiguous(n);
+    for at in [1 << 20, width << 32, n / 8 * 8] {
+        let window = at - 320..(at + 320).min(n);
+        check::<T, 1>(m, MISH, [&whole], Path::Contiguous, window.clone());
+        check::<T, 2>(m, MISH_D1, [&whole, &whole], Path::Contiguous, window);
     }
 }
 

@@ -1,76 +1,81 @@
-//! Runs plans on the emulated device, as `src/cuda.rs` does on a real one, and checks every access to memory.
+//! Runs plans on the emulated device, as `src/cuda.rs` and `src/metal.rs` do on a real one, and checks every access to
+//! memory.
 
+use super::gpu::{planned, Gpu};
+use super::memory::{Region, Report, BASES};
+use super::metal;
 use super::support::backend::{Backend, Function};
 use super::support::contract::Side;
 use super::support::ulp::Element;
-use candle_core::{bail, CpuStorage, DType, Device, Layout, Result, Storage, Tensor};
-use candle_mish::internals::{self, Arguments, Plan, Target};
+use candle_core::{bail, CpuStorage, Device, Layout, Result, Storage, Tensor};
+use candle_mish::internals::{self, Plan, Target};
 use half::{bf16, f16};
 use libloading::{Library, Symbol};
 use std::ffi::c_void;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// `struct Region` of memory.h.
+/// `struct Launch` of launch.h.
 #[repr(C)]
-pub struct Region {
-    pub base: u64,
-    pub bytes: u64,
-    pub window: u64,
-    pub window_bytes: u64,
-    pub size: u64,
-    pub data: *mut u8,
-    pub writes: *mut u8,
+struct Launch {
+    pointers: *const u64,
+    arguments: *const c_void,
+    arguments_size: u64,
+    write_limit: u64,
+    pointer_count: u32,
+    grid: u32,
+    first: u32,
+    last: u32,
+    recip: i32,
+    flush: u32,
 }
 
-/// `struct Report` of memory.h.
-#[repr(C)]
-#[derive(Debug, Default)]
-pub struct Report {
-    pub bytes_written: u64,
-    pub fault_address: u64,
-    pub fault: u32,
-    pad: u32,
-}
+type Emulate = unsafe extern "C" fn(*mut c_void, *const Launch, *mut Region, *mut Report);
 
-type Emulate = unsafe extern "C" fn(
-    *mut c_void,
-    u32,
-    *const u64,
-    Arguments,
-    u32,
-    u32,
-    u32,
-    *mut Region,
-    i32,
-    *mut Report,
-);
-
-/// Where operands and output lie: apart, and aligned as allocations of a GPU are.
-pub const BASES: [u64; 3] = [1 << 44, 2 << 44, 3 << 44];
-
-/// A device of the given size. `recip` is by how many ulps its approximate reciprocal is off.
+/// A device of the given size.
 pub struct Machine {
+    gpu: Gpu,
     path: PathBuf,
     library: Library,
     target: Target,
+    /// By how many ulps its approximate reciprocal is off.
     recip: i32,
+    flush: bool,
 }
 
 impl Machine {
-    pub fn new(path: &Path, units: u32, recip: i32) -> Self {
+    pub fn new(gpu: Gpu, path: &Path, units: u32) -> Self {
         // SAFETY: the library has been compiled from this repository and runs nothing when it is loaded.
         let library = unsafe { Library::new(path) }.expect("the emulator's library");
+        let double = gpu.double();
         Self {
+            gpu,
             path: path.into(),
             library,
-            target: Target { units },
-            recip,
+            target: Target { units, double },
+            recip: 0,
+            flush: false,
         }
     }
 
     /// Another device that runs the same kernels.
     pub fn variant(&self, units: u32, recip: i32) -> Self {
-        Self::new(&self.path, units, recip)
+        Self {
+            recip,
+            ..Self::new(self.gpu, &self.path, units)
+        }
+    }
+
+    /// One that takes floats below the smallest normal number for zero.
+    pub fn flushing(&self) -> Self {
+        Self {
+            flush: true,
+            ..self.variant(self.target.units, self.recip)
+        }
+    }
+
+    pub fn gpu(&self) -> Gpu {
+        self.gpu
     }
 
     pub fn target(&self) -> Target {
@@ -91,33 +96,63 @@ impl Machine {
         &self,
         plan: &Plan<N>,
         size: usize,
-        blocks: std::ops::Range<u32>,
+        blocks: Range<u32>,
+        regions: &mut [Region],
+    ) -> Report {
+        assert_eq!(regions.len(), N + 1);
+        let pointers: Vec<u64> = match self.gpu {
+            Gpu::Cuda => {
+                let offsets = plan.offsets.iter().copied().chain([0]);
+                let start = |(region, offset): (&Region, usize)| region.base + (offset * size) as u64;
+                regions.iter().zip(offsets).map(start).collect()
+            }
+            Gpu::Metal => metal::pointers(plan, size, regions),
+        };
+        self.launch_kernel(
+            &plan.kernel,
+            &pointers,
+            &plan.arguments,
+            plan.grid,
+            blocks,
+            regions,
+        )
+    }
+
+    /// Blocks `blocks` of a grid of a kernel over these pointers, each of which lies in the region of its index.
+    pub fn launch_kernel<A: Copy>(
+        &self,
+        kernel: &str,
+        pointers: &[u64],
+        arguments: &A,
+        grid: u32,
+        blocks: Range<u32>,
         regions: &mut [Region],
     ) -> Report {
         let mut report = Report::default();
-        assert_eq!(regions.len(), N + 1);
-        let mut pointers: Vec<u64> = regions.iter().map(|r| r.base).collect();
-        for (pointer, offset) in pointers.iter_mut().zip(plan.offsets) {
-            *pointer += (offset * size) as u64;
-        }
-        // SAFETY: `emulate` and the kernels have these types; the regions' pointers are valid for their windows.
+        assert_eq!(pointers.len(), regions.len());
+        let writable = regions.iter().filter(|region| !region.writes.is_null());
+        let share = writable.map(|region| region.bytes).sum::<u64>() / u64::from(grid);
+        let launch = Launch {
+            pointers: pointers.as_ptr(),
+            arguments: std::ptr::from_ref(arguments).cast(),
+            arguments_size: std::mem::size_of::<A>() as u64,
+            // Blocks differ by a round of the loop at most; anything that ends stays well below twice its share.
+            write_limit: 2 * share * blocks.len() as u64 + (1 << 20),
+            pointer_count: pointers.len() as u32,
+            grid,
+            first: blocks.start,
+            last: blocks.end,
+            recip: self.recip,
+            flush: self.flush.into(),
+        };
+        // SAFETY: `emulate` has this type, and refuses sizes of `A` that its kernels do not have; the regions' pointers
+        // are valid for their windows.
         unsafe {
             let emulate = self.function::<Emulate>("emulate").expect("emulate");
-            let kernel = self.function::<*mut c_void>(&plan.kernel);
-            let kernel = kernel.unwrap_or_else(|| panic!("there is no kernel {}", plan.kernel));
-            let kernel = kernel.try_as_raw_ptr().expect("an address");
-            emulate(
-                kernel,
-                N as u32,
-                pointers.as_ptr(),
-                plan.arguments,
-                plan.grid,
-                blocks.start,
-                blocks.end,
-                regions.as_mut_ptr(),
-                self.recip,
-                &mut report,
-            );
+            let address = self.function::<*mut c_void>(kernel);
+            let address = address.unwrap_or_else(|| panic!("there is no kernel {kernel}"));
+            let address = address.try_as_raw_ptr().expect("an address");
+            emulate(address, &launch, regions.as_mut_ptr(), &mut report);
         }
         report
     }
@@ -189,24 +224,22 @@ impl Machine {
     }
 }
 
-/// What a plan knows the function as.
-pub fn planned(f: Function) -> internals::Function {
-    internals::Function {
-        activation: f.activation,
-        order: f.order as u8,
-    }
-}
-
 impl Backend for Machine {
     fn name(&self) -> String {
+        let (units, recip) = (self.target.units, self.recip);
+        let flush = if self.flush { ", flushing to zero" } else { "" };
         format!(
-            "emulated CUDA, {} multiprocessors, reciprocal off by {}",
-            self.target.units, self.recip
+            "emulated {:?}, {units} multiprocessors, reciprocal off by {recip}{flush}",
+            self.gpu
         )
     }
 
     fn side(&self) -> Side {
         Side::Device
+    }
+
+    fn flushes(&self) -> bool {
+        self.flush
     }
 
     fn device(&self) -> &Device {
@@ -246,18 +279,4 @@ impl Backend for Machine {
             _ => bail!("no such types"),
         }
     }
-}
-
-/// Every kernel that a plan can name.
-pub fn every_kernel() -> Vec<String> {
-    let dtypes = [DType::F16, DType::BF16, DType::F32, DType::F64];
-    let of = |f: Function| {
-        let name =
-            move |dtype| internals::Path::ALL.map(|path| internals::kernel_name(planned(f), dtype, path));
-        dtypes.into_iter().flat_map(name).flatten()
-    };
-    let mut names: Vec<_> = Function::all().into_iter().flat_map(of).collect();
-    names.sort();
-    names.dedup();
-    names
 }

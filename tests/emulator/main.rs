@@ -5,54 +5,78 @@
 
 mod checks;
 mod compiler;
+mod gpu;
 mod huge;
 mod machine;
+mod memory;
+mod metal;
 mod outcome;
 #[path = "../support/mod.rs"]
 mod support;
 mod tests;
 
-use libtest_mimic::{Arguments, Trial};
+use compiler::Kernels;
+use gpu::Gpu;
+use libtest_mimic::{Arguments, Failed, Trial};
 use machine::Machine;
 use outcome::outcome;
+use std::sync::Arc;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let compiler = compiler::find();
-    if compiler.is_none() {
+    let kernels = Gpu::ALL.map(|gpu| Arc::new(Kernels::of(gpu)));
+    if !kernels[0].has_compiler() {
         eprintln!("no C++ compiler was found ($CXX, c++, g++, clang++): the emulator's tests are ignored");
     }
-    // Listing and filtered-out runs need no library.
-    let library = match (&compiler, arguments.list) {
-        (Some(compiler), false) => Some(compiler::build(compiler, "cuda")),
-        _ => None,
+    let trials = kernels.iter().flat_map(trials).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    kernels.iter().for_each(|kernels| kernels.clean_up());
+    conclusion.exit();
+}
+
+type Run = Box<dyn FnOnce(&Kernels) -> Result<(), Failed> + Send>;
+
+fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
+    let trial = |name: &str, run: Run| {
+        let (name, kernels) = (format!("{}::{name}", kernels.gpu.name()), kernels.clone());
+        let ignored = !kernels.has_compiler();
+        Trial::test(name, move || run(&kernels)).with_ignored_flag(ignored)
     };
-    let ignored = compiler.is_none();
-    let trial = |name: &str, test: Box<dyn Fn(&Machine) + Send>| {
-        let library = library.clone();
-        let run = move || {
-            let library = library.expect("tests are ignored without a compiler")?;
-            // Two multiprocessors: loops over a grid repeat from 16 Ki elements on.
-            let machine = Machine::new(&library, 2, 0);
-            outcome(|| test(&machine))
-        };
-        Trial::test(format!("cuda::{name}"), run).with_ignored_flag(ignored)
+    // Two multiprocessors: loops over a grid repeat from 16 Ki elements on.
+    let machine = |kernels: &Kernels| Ok::<_, Failed>(Machine::new(kernels.gpu, kernels.library()?, 2));
+    let on_machine = |name: &str, test: fn(&Machine)| {
+        trial(
+            name,
+            Box::new(move |kernels| machine(kernels).and_then(|m| outcome(|| test(&m)))),
+        )
     };
-    let own = tests::ALL.iter().map(|(name, test)| trial(name, Box::new(test)));
-    let shared = checks::ALL.iter().map(|(name, test)| {
-        let test = move |machine: &Machine| {
-            test(checks::Target {
-                backend: machine,
-                double: true,
+    let shared = |(name, test): &checks::Test| {
+        let test = *test;
+        let run = move |kernels: &Kernels| {
+            let machine = machine(kernels)?;
+            let double = kernels.gpu.double();
+            outcome(|| {
+                test(checks::Target {
+                    backend: &machine,
+                    double,
+                })
             })
         };
-        trial(name, Box::new(test))
-    });
-    let trials = own.chain(shared).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(Ok(library)) = library {
-        // Left behind, it would only take space.
-        let _ = std::fs::remove_file(library);
+        trial(name, Box::new(run))
+    };
+    let mut trials: Vec<_> = checks::all(kernels.gpu.double()).map(shared).collect();
+    trials.extend(tests::ALL.iter().map(|(name, test)| on_machine(name, *test)));
+    if kernels.gpu == Gpu::Metal {
+        let flushing = on_machine("where_subnormal_floats_are_flushed", metal::flushing);
+        let spaces = trial(
+            "address_spaces_do_not_mix",
+            Box::new(|kernels| outcome(|| metal::address_spaces(kernels))),
+        );
+        trials.extend([
+            on_machine("buffers_are_bound_where_the_source_has_them", metal::buffers),
+            flushing.with_ignored_flag(!kernels.has_compiler() || !metal::CAN_FLUSH),
+            spaces.with_ignored_flag(!kernels.has_address_spaces()),
+        ]);
     }
-    conclusion.exit();
+    trials
 }

@@ -18,7 +18,12 @@ struct Region {
     uint8_t *writes;
 };
 
-enum Fault : uint32_t { NONE, OUT_OF_BOUNDS, MISALIGNED, READ_ONLY };
+// UNKNOWN_LAUNCH: no kernel has so many pointers, or a struct of that size. ENDLESS: more was written than there is to
+// write, as by a loop whose counter wraps around.
+enum Fault : uint32_t { NONE, OUT_OF_BOUNDS, MISALIGNED, READ_ONLY, UNKNOWN_LAUNCH, ENDLESS };
+
+// Thrown to leave a kernel that does not end.
+struct Stop {};
 
 struct Report {
     uint64_t bytes_written;
@@ -30,6 +35,8 @@ struct Report {
 static thread_local Region *regions;
 static thread_local int region_count;
 static thread_local Report *report;
+// In bytes, of all that is launched.
+static thread_local uint64_t write_limit;
 
 static inline void fail(Fault fault, uint64_t address) {
     if (report->fault == NONE) report->fault = fault, report->fault_address = address;
@@ -87,6 +94,10 @@ template <typename V> static inline void store(V *p, V value) {
     if (r == nullptr) return;
     if (r->writes == nullptr) return fail(READ_ONLY, uint64_t(p));
     report->bytes_written += sizeof(V);
+    if (report->bytes_written > write_limit) {
+        fail(ENDLESS, uint64_t(p));
+        throw Stop();
+    }
     int64_t at = in_window(r, uint64_t(p), sizeof(V));
     if (at < 0) return;
     std::memcpy(r->data + at, &value, sizeof(V));

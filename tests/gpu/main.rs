@@ -22,7 +22,7 @@ fn main() {
         let Ok(device) = opened else { continue };
         for (index, device) in device.iter().enumerate() {
             let double = *kind == "cuda";
-            for (name, test) in checks::ALL {
+            for (name, test) in checks::all(double) {
                 let (device, test) = (device.clone(), *test);
                 let run = move || {
                     let backend = Candle(device.clone());
@@ -50,7 +50,7 @@ fn main() {
             trials.push(Trial::test(format!("{kind}::has_a_device"), run));
             continue;
         }
-        let names = checks::ALL.iter().map(|(name, _)| name);
+        let names = checks::all(kind == "cuda").map(|(name, _)| name);
         for name in names.chain(device::ALL.iter().map(|(name, _)| name)) {
             trials.push(Trial::test(format!("{kind}::{name}"), || Ok(())).with_ignored_flag(true));
         }

@@ -60,6 +60,11 @@ pub trait Backend: Sync {
     /// The column of the contract that applies.
     fn side(&self) -> Side;
 
+    /// Whether it takes subnormal floats for zero.
+    fn flushes(&self) -> bool {
+        false
+    }
+
     /// Where operands live; an emulator takes them from CPU tensors.
     fn device(&self) -> &Device;
 
@@ -82,6 +87,11 @@ impl Backend for Candle {
             Device::Cpu => Side::Cpu,
             _ => Side::Device,
         }
+    }
+
+    /// Apple's GPUs do, as MSL allows; f16 has its own subnormals, which are normal floats.
+    fn flushes(&self) -> bool {
+        self.0.is_metal()
     }
 
     fn device(&self) -> &Device {

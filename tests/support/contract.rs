@@ -62,6 +62,13 @@ pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
     }
 }
 
+/// Whether a zero is what flushing makes of the true value or of a factor of it: of a number that is no normal float,
+/// give or take what rounding adds.
+pub fn is_flushed(flushes: bool, actual: f64, factors: &[f64]) -> bool {
+    const NORMAL: f64 = f32::MIN_POSITIVE as f64 * (1.0 + 1.0 / (1 << 20) as f64);
+    flushes && actual == 0.0 && factors.iter().any(|v| *v != 0.0 && v.abs() < NORMAL)
+}
+
 /// A place where a derivative crosses zero and a relative bound means nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Root {

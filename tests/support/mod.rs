@@ -6,6 +6,7 @@ pub mod accuracy;
 pub mod backend;
 pub mod case;
 pub mod contract;
+pub mod fused;
 pub mod gradcheck;
 pub mod guard;
 pub mod inputs;

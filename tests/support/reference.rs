@@ -44,7 +44,7 @@ impl Point {
         Self::of(real(x))
     }
 
-    fn of(x: Real) -> Self {
+    pub fn of(x: Real) -> Self {
         let zero = real(0.0);
         let negative = x < zero;
         let distance = if negative { -x.clone() } else { x.clone() };
@@ -137,7 +137,7 @@ pub fn above(softplus: &Softplus, x: f64, single: bool) -> bool {
     }
 }
 
-fn to_exact(x: Real) -> Exact {
+pub fn to_exact(x: Real) -> Exact {
     let digits = x.digits() as isize;
     let exponent = x.repr().exponent() + digits - 1;
     if digits == 0 {

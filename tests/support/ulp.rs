@@ -104,6 +104,11 @@ fn ulp_exponent<T: Element>(exact: &Exact) -> i32 {
     exponent.clamp(min, max) - T::FRACTION
 }
 
+/// One ulp of `T` at x.
+pub fn ulp<T: Element>(x: f64) -> f64 {
+    scale(1.0, ulp_exponent::<T>(&Exact::of(x)))
+}
+
 /// |actual − exact| in ulps. An infinite result counts as the power of two that overflow stands for; a NaN is
 /// infinitely wrong.
 pub fn error<T: Element>(actual: T, exact: &Exact) -> f64 {

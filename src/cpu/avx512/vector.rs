@@ -161,6 +161,19 @@ impl F32 {
         Self(unsafe { each!(i => T::expand(_mm256_loadu_si256(x.as_ptr().add(16 * i).cast()))) })
     }
 
+    /// The first or the second half, exactly.
+    #[inline(always)]
+    pub(super) fn widen_part(self, part: usize) -> F64 {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        F64(unsafe {
+            each!(i => {
+                let v = self.0[(CHAINS * part + i) / 2];
+                let half = if i % 2 == 0 { _mm512_castps512_ps256(v) } else { _mm512_extractf32x8_ps::<1>(v) };
+                _mm512_cvtps_pd(half)
+            })
+        })
+    }
+
     #[inline(always)]
     fn round_to_single(self) -> Self {
         self

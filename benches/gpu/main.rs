@@ -1,26 +1,34 @@
-//! On a CUDA device, timed with its events: ours, candle's composed op, candle's relu and a device-to-device copy;
-//! and what a call on few elements costs the host.
+//! On a CUDA or Metal device: ours, candle's composed op, candle's relu and a copy within the device; and what a call
+//! on few elements costs the host.
 //!
-//! Outputs are fresh in every call, from the driver's pool; the copy writes into memory it has.
+//! Outputs are fresh in every call, from the driver's or candle's pool; the copy writes into memory it has.
 //!   cargo bench --features cuda --bench gpu [-- --json] [-- --sizes 1048576,67108864]
+//! and the same with metal.
 
-use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
-use candle_core::cuda_backend::WrapErr;
-use candle_core::{CudaDevice, DType, Device, Module, Result, Tensor};
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "metal")]
+mod metal;
+
+use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_mish::{Activation, Derivative};
 use std::time::Instant;
 
+#[cfg(feature = "cuda")]
+use cuda::Gpu;
+#[cfg(all(feature = "metal", not(feature = "cuda")))]
+use metal::Gpu;
+
+/// Up to what the device has the memory for.
 const SIZES: [usize; 7] = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28];
 const DTYPES: [DType; 3] = [DType::F16, DType::BF16, DType::F32];
 /// Beyond it, candle's composed op with its four temporaries would measure the allocator.
 const COMPOSED_MAX: usize = 1 << 26;
 const SAMPLES: usize = 21;
-/// Of device time in a sample: events have a resolution of half a microsecond.
-const SAMPLE_SECONDS: f64 = 2e-3;
 
 struct Bench {
     device: Device,
-    cuda: CudaDevice,
+    gpu: Gpu,
     json: bool,
 }
 
@@ -34,19 +42,12 @@ struct Case {
 }
 
 impl Bench {
-    /// Seconds of device time per call: the median of the samples.
+    /// Seconds per call: the median of the samples.
     fn seconds(&self, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
-        let stream = self.cuda.cuda_stream();
-        let mut sample = |calls: usize| -> Result<f64> {
-            let start = stream.record_event(Some(CU_EVENT_DEFAULT)).w()?;
-            for _ in 0..calls {
-                call()?;
-            }
-            let end = stream.record_event(Some(CU_EVENT_DEFAULT)).w()?;
-            Ok(f64::from(start.elapsed_ms(&end).w()?) / 1e3 / calls as f64)
-        };
+        let mut sample =
+            |calls: usize| Ok::<_, candle_core::Error>(self.gpu.time(calls, &mut call)? / calls as f64);
         sample(3)?;
-        let calls = (SAMPLE_SECONDS / sample(10)?).ceil().clamp(1.0, 1000.0) as usize;
+        let calls = (Gpu::SAMPLE_SECONDS / sample(10)?).ceil().clamp(1.0, 1000.0) as usize;
         let mut samples = (0..SAMPLES).map(|_| sample(calls)).collect::<Result<Vec<_>>>()?;
         samples.sort_by(f64::total_cmp);
         Ok(samples[SAMPLES / 2])
@@ -54,15 +55,6 @@ impl Bench {
 
     fn tensor(&self, n: usize, dtype: DType) -> Result<Tensor> {
         Tensor::randn(0f32, 3f32, n, &self.device)?.to_dtype(dtype)
-    }
-
-    /// A copy of one tensor to another: what reads and writes 2n.
-    fn copy(&self, n: usize, dtype: DType) -> Result<f64> {
-        let bytes = n * dtype.size_in_bytes();
-        let stream = self.cuda.cuda_stream();
-        let from = stream.alloc_zeros::<u8>(bytes).w()?;
-        let mut to = stream.alloc_zeros::<u8>(bytes).w()?;
-        self.seconds(|| stream.memcpy_dtod(&from, &mut to).w())
     }
 
     fn row(&self, case: &Case, contender: &str, seconds: f64) {
@@ -89,7 +81,8 @@ impl Bench {
     }
 
     fn size(&self, dtype: DType, n: usize) -> Result<()> {
-        let copy = self.copy(n, dtype)?;
+        // What reads and writes 2n.
+        let copy = self.seconds(self.gpu.copy(n * dtype.size_in_bytes())?)?;
         let case = |op, pass| Case {
             op,
             pass,
@@ -175,15 +168,12 @@ fn main() -> Result<()> {
             .split(',')
             .map(|n| n.parse().expect("--sizes takes numbers of elements"))
             .collect(),
-        None => SIZES.to_vec(),
+        None => SIZES.into_iter().filter(|n| *n <= Gpu::LARGEST).collect(),
     };
-    let device = Device::new_cuda(0)?;
-    let cuda = device.as_cuda_device()?.clone();
-    // SAFETY: one stream only. Events for others would be part of what is timed.
-    unsafe { cuda.disable_event_tracking() };
+    let (device, gpu) = Gpu::open()?;
     let bench = Bench {
         device,
-        cuda,
+        gpu,
         json: arguments.iter().any(|a| a == "--json"),
     };
     if !bench.json {

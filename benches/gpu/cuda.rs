@@ -1,0 +1,41 @@
+//! A CUDA device, timed with its events.
+
+use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
+use candle_core::cuda_backend::WrapErr;
+use candle_core::{CudaDevice, Device, Result};
+
+pub struct Gpu(CudaDevice);
+
+impl Gpu {
+    /// In a sample: events have a resolution of half a microsecond.
+    pub const SAMPLE_SECONDS: f64 = 2e-3;
+    /// Elements of a tensor.
+    pub const LARGEST: usize = 1 << 28;
+
+    pub fn open() -> Result<(Device, Self)> {
+        let device = Device::new_cuda(0)?;
+        let cuda = device.as_cuda_device()?.clone();
+        // SAFETY: one stream only. Events for others would be part of what is timed.
+        unsafe { cuda.disable_event_tracking() };
+        Ok((device, Self(cuda)))
+    }
+
+    /// Seconds of device time.
+    pub fn time(&self, calls: usize, call: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+        let stream = self.0.cuda_stream();
+        let start = stream.record_event(Some(CU_EVENT_DEFAULT)).w()?;
+        for _ in 0..calls {
+            call()?;
+        }
+        let end = stream.record_event(Some(CU_EVENT_DEFAULT)).w()?;
+        Ok(f64::from(start.elapsed_ms(&end).w()?) / 1e3)
+    }
+
+    /// A copy of so many bytes.
+    pub fn copy(&self, bytes: usize) -> Result<impl FnMut() -> Result<()>> {
+        let stream = self.0.cuda_stream();
+        let from = stream.alloc_zeros::<u8>(bytes).w()?;
+        let mut to = stream.alloc_zeros::<u8>(bytes).w()?;
+        Ok(move || stream.memcpy_dtod(&from, &mut to).w())
+    }
+}

@@ -1,0 +1,212 @@
+//! The fused neighbours: f(x·scale + shift), its gradient in x, and the sums over channels that are those of scale
+//! and shift.
+
+mod parameters;
+mod sums;
+
+use super::output;
+use super::slice::{Affine, Kernel, One};
+use super::walk::Source;
+use super::{unsupported, Isa};
+use crate::affine::{Operands, Request};
+use crate::extent::element_count;
+use crate::family::{with_fused_family, Family};
+use crate::plan::AffinePass;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, Error, Layout, Result, Shape};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use parameters::Parameters;
+use std::mem::MaybeUninit;
+
+/// Elements of a block: its parameters, two values of f64 each, take 16 KiB of L1.
+const BLOCK: usize = 1024;
+
+/// Where the channels are in the output, in the order of its elements.
+#[derive(Clone, Copy)]
+struct Channels {
+    count: usize,
+    /// Elements of one channel that lie side by side.
+    inner: usize,
+}
+
+impl Channels {
+    fn new(layout: &Layout, axis: usize) -> Self {
+        let dims = layout.dims();
+        Self {
+            count: dims[axis],
+            inner: dims[axis + 1..].iter().product(),
+        }
+    }
+
+    fn period(self) -> usize {
+        self.count * self.inner
+    }
+}
+
+/// An element type as candle stores it.
+trait Stored: Kernel + Default {
+    fn of(storage: &CpuStorage) -> Option<&[Self]>;
+    fn storage(values: Vec<Self>) -> CpuStorage;
+}
+
+/// An element type that is computed in f32 or f64.
+trait Float: Stored<Compute: Scalar> {
+    /// Fills `to`, which is as long as `from`.
+    fn widen(from: &[Self], to: &mut [Self::Compute]);
+}
+
+/// f32 or f64.
+trait Scalar: Stored<Compute = Self> + Into<f64> {
+    const ONE: Self;
+    fn round(x: f64) -> Self;
+}
+
+macro_rules! float {
+    ($t:ident, $variant:ident, $from:ident, $to:ident => $widen:expr) => {
+        impl Stored for $t {
+            fn of(storage: &CpuStorage) -> Option<&[Self]> {
+                match storage {
+                    CpuStorage::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+            fn storage(values: Vec<Self>) -> CpuStorage {
+                CpuStorage::$variant(values)
+            }
+        }
+
+        impl Float for $t {
+            fn widen($from: &[Self], $to: &mut [Self::Compute]) {
+                $widen
+            }
+        }
+    };
+}
+
+float!(f16, F16, from, to => from.convert_to_f32_slice(to));
+float!(bf16, BF16, from, to => from.convert_to_f32_slice(to));
+float!(f32, F32, from, to => to.copy_from_slice(from));
+float!(f64, F64, from, to => to.copy_from_slice(from));
+
+impl Scalar for f32 {
+    const ONE: Self = 1.0;
+    fn round(x: f64) -> Self {
+        x as f32
+    }
+}
+
+impl Scalar for f64 {
+    const ONE: Self = 1.0;
+    fn round(x: f64) -> Self {
+        x
+    }
+}
+
+/// The result of a pass, and its shape. Sums have the shape (1 or 2, channels, 1): of scale, if there is one, and of
+/// shift, in the type that is computed in.
+pub(crate) fn affine(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
+    match operands.x.0 {
+        CpuStorage::F16(_) => typed::<f16>(request, operands),
+        CpuStorage::BF16(_) => typed::<bf16>(request, operands),
+        CpuStorage::F32(_) => typed::<f32>(request, operands),
+        CpuStorage::F64(_) => typed::<f64>(request, operands),
+        other => Err(unsupported(other.dtype(), request.name())),
+    }
+}
+
+fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
+    let op = request.name();
+    let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
+    let len = element_count(op, lx, size_of::<T>())?;
+    let channels = Channels::new(lx, request.axis);
+    let shift = parameter::<T>(&operands.shift, op)?;
+    let scale = match &operands.scale {
+        Some(scale) => parameter::<T>(scale, op)?,
+        None => vec![T::Compute::ONE; shift.len()],
+    };
+    let parameters = Parameters::new(channels, scale, shift);
+    let shape = lx.shape().clone();
+    let x = Source::new(op, x, lx)?;
+    let Some((g, lg)) = operands.g else {
+        return with_fused_family!(request.fused, 0, f => {
+            let out = elementwise::<T, _, false>(op, f, &x, None, &parameters, len)?;
+            Ok((T::storage(out), shape))
+        });
+    };
+    if lg.shape() != &shape {
+        let (lhs, rhs) = (shape, lg.shape().clone());
+        return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
+    }
+    let g = Source::new(op, values_of::<T>(&operands, g, op)?, lg)?;
+    with_fused_family!(request.fused, 1, f => match request.pass {
+        AffinePass::Sums => {
+            let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, len);
+            let rows = if request.fused.scaled() { &sums[..] } else { &sums[1..] };
+            let values = rows.concat().into_iter().map(T::Compute::round).collect();
+            Ok((T::Compute::storage(values), Shape::from((rows.len(), channels.count, 1))))
+        }
+        _ => {
+            let out = elementwise::<T, _, true>(op, f, &x, Some(&g), &parameters, len)?;
+            Ok((T::storage(out), shape))
+        }
+    })
+}
+
+/// The values of a tensor that has to be of x's type.
+fn values_of<'a, T: Float>(
+    operands: &Operands<CpuStorage>,
+    storage: &'a CpuStorage,
+    op: &'static str,
+) -> Result<&'a [T]> {
+    T::of(storage).ok_or_else(|| {
+        let (lhs, rhs) = (operands.x.0.dtype(), storage.dtype());
+        Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt()
+    })
+}
+
+/// The values of scale or shift, which are of the tensor's type or of the one that is computed in.
+fn parameter<T: Float>(
+    (storage, layout): &(&CpuStorage, Layout),
+    op: &'static str,
+) -> Result<Vec<T::Compute>> {
+    if let Some(values) = T::Compute::of(storage) {
+        return Source::new(op, values, layout)?.to_vec(op);
+    }
+    let Some(values) = T::of(storage) else {
+        return Err(unsupported(storage.dtype(), op));
+    };
+    let values = Source::new(op, values, layout)?.to_vec(op)?;
+    let mut wide = vec![T::Compute::default(); values.len()];
+    T::widen(&values, &mut wide);
+    Ok(wide)
+}
+
+fn elementwise<T: Float, F: Family, const CHAINED: bool>(
+    op: &'static str,
+    f: F,
+    x: &Source<T>,
+    g: Option<&Source<T>>,
+    parameters: &Parameters<T::Compute>,
+    len: usize,
+) -> Result<Vec<T>> {
+    let isa = Isa::get();
+    output::collect(op, len, |range, out| {
+        let (mut x_block, mut g_block) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
+        let mut walk = parameters.walk();
+        let mut done = 0;
+        while done < out.len() {
+            let start = range.start + done;
+            let [scale, shift] = walk.at(start, out.len() - done);
+            let n = scale.len();
+            let u = Affine::<_, CHAINED> { scale, shift };
+            let out = &mut out[done..done + n];
+            let x = x.run(start, n, &mut x_block);
+            match g {
+                Some(g) => T::run(isa, f, x, u, g.run(start, n, &mut g_block), out),
+                None => T::run(isa, f, x, u, One, out),
+            }
+            done += n;
+        }
+    })
+}

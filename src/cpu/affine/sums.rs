@@ -1,0 +1,161 @@
+//! Σ g·f′(u)·x and Σ g·f′(u) of every channel, in f64: the gradients of scale and of shift.
+//!
+//! Which elements are added in which order follows from the shape alone, not from the number of threads.
+
+use super::parameters::RUN_MIN;
+use super::{Channels, Float, Parameters, Scalar, BLOCK};
+use crate::cpu::output;
+use crate::cpu::slice::{Affine, Kernel};
+use crate::cpu::walk::Source;
+use crate::cpu::Isa;
+use crate::family::Family;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// At most so many partial sums of a channel, which bounds the memory for them, and at least so many elements in each
+/// unit of work.
+const UNITS_MAX: usize = 64;
+const UNIT_MIN: usize = 32 * 1024;
+
+/// One row for scale, one for shift; one value per channel.
+pub(super) fn sums<T: Float, F: Family>(
+    f: F,
+    sources: [&Source<T>; 2],
+    parameters: &Parameters<T::Compute>,
+    len: usize,
+) -> [Vec<f64>; 2] {
+    let channels = parameters.channels;
+    let mut totals = [(); 2].map(|()| vec![0.0; channels.count]);
+    if len == 0 {
+        return totals;
+    }
+    // Whole periods of a table, whole runs of a channel.
+    let step = match channels.inner < RUN_MIN {
+        true => channels.period(),
+        false => channels.inner,
+    };
+    let unit = step * (len.div_ceil(UNITS_MAX).max(UNIT_MIN)).div_ceil(step);
+    let parts = output::map_units(len.div_ceil(unit), |i| {
+        let range = i * unit..len.min((i + 1) * unit);
+        let mut part = Part::new(channels, range.clone());
+        products(f, sources, parameters, range, |start, x, product| {
+            part.add(start, x, product)
+        });
+        part
+    });
+    for part in parts {
+        part.add_to(&mut totals);
+    }
+    totals
+}
+
+/// Calls `each` with the position, the values of x and those of g·f′(u) of block after block.
+fn products<T: Float, F: Family>(
+    f: F,
+    [x, g]: [&Source<T>; 2],
+    parameters: &Parameters<T::Compute>,
+    range: Range<usize>,
+    mut each: impl FnMut(usize, &[T::Compute], &[T::Compute]),
+) {
+    let isa = Isa::get();
+    let (mut x_block, mut g_block) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
+    let mut wide = [[T::Compute::default(); BLOCK]; 2];
+    let mut product = [MaybeUninit::uninit(); BLOCK];
+    let mut walk = parameters.walk();
+    let mut start = range.start;
+    while start < range.end {
+        let [scale, shift] = walk.at(start, range.end - start);
+        let n = scale.len();
+        let [x_wide, g_wide] = &mut wide;
+        T::widen(x.run(start, n, &mut x_block), &mut x_wide[..n]);
+        T::widen(g.run(start, n, &mut g_block), &mut g_wide[..n]);
+        let u = Affine::<_, false> { scale, shift };
+        T::Compute::run(isa, f, &x_wide[..n], u, &g_wide[..n], &mut product[..n]);
+        // SAFETY: `run` has written the first n elements.
+        let product = unsafe { std::slice::from_raw_parts(product.as_ptr().cast(), n) };
+        each(start, &x_wide[..n], product);
+        start += n;
+    }
+}
+
+/// The sums of a range of elements.
+struct Part {
+    channels: Channels,
+    /// Of the first run or period.
+    first: usize,
+    /// Per run of a channel, or per element of a period.
+    sums: Vec<[f64; 2]>,
+}
+
+impl Part {
+    fn new(channels: Channels, range: Range<usize>) -> Self {
+        let (first, len) = match channels.inner < RUN_MIN {
+            true => (0, channels.period()),
+            false => {
+                let runs = range.len().div_ceil(channels.inner);
+                (range.start / channels.inner, runs.min(channels.count))
+            }
+        };
+        Self {
+            channels,
+            first,
+            sums: vec![[0.0; 2]; len],
+        }
+    }
+
+    fn add<C: Scalar>(&mut self, start: usize, x: &[C], product: &[C]) {
+        let inner = self.channels.inner;
+        let mut done = 0;
+        while done < x.len() {
+            let at = start + done;
+            if inner < RUN_MIN {
+                let from = at % self.sums.len();
+                let n = (self.sums.len() - from).min(x.len() - done);
+                let values = x[done..].iter().zip(&product[done..]);
+                for (sum, (x, product)) in self.sums[from..from + n].iter_mut().zip(values) {
+                    let product: f64 = (*product).into();
+                    sum[0] += product * (*x).into();
+                    sum[1] += product;
+                }
+                done += n;
+            } else {
+                let n = (inner - at % inner).min(x.len() - done);
+                let [times_x, plain] = dot(&x[done..done + n], &product[done..done + n]);
+                let run = (at / inner - self.first) % self.channels.count;
+                self.sums[run][0] += times_x;
+                self.sums[run][1] += plain;
+                done += n;
+            }
+        }
+    }
+
+    fn add_to(&self, totals: &mut [Vec<f64>; 2]) {
+        for (i, sum) in self.sums.iter().enumerate() {
+            let channel = match self.channels.inner < RUN_MIN {
+                true => i / self.channels.inner,
+                false => (self.first + i) % self.channels.count,
+            };
+            totals[0][channel] += sum[0];
+            totals[1][channel] += sum[1];
+        }
+    }
+}
+
+/// Σ x·product and Σ product, in as many chains as two vectors of AVX-512 have lanes.
+fn dot<C: Scalar>(x: &[C], product: &[C]) -> [f64; 2] {
+    const CHAINS: usize = 16;
+    let mut sums = [[0.0; CHAINS]; 2];
+    let mut add = |x: &[C], product: &[C]| {
+        for (i, (x, product)) in x.iter().zip(product).enumerate() {
+            let product: f64 = (*product).into();
+            sums[0][i] += product * (*x).into();
+            sums[1][i] += product;
+        }
+    };
+    let ((x, x_rest), (product, product_rest)) = (x.as_chunks::<CHAINS>(), product.as_chunks::<CHAINS>());
+    for (x, product) in x.iter().zip(product) {
+        add(x, product);
+    }
+    add(x_rest, product_rest);
+    sums.map(|sums| sums.iter().sum())
+}
