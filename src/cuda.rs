@@ -3,6 +3,7 @@
 mod affine;
 
 use crate::activation::Activation;
+use crate::extent::within;
 use crate::plan::{Arguments, Function, Plan, Target, THREADS};
 pub(crate) use affine::affine;
 use candle_core::backend::BackendStorage;
@@ -68,9 +69,13 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     operands: [&CudaSlice<T>; N],
     layouts: [&Layout; N],
 ) -> Result<CudaStorage> {
+    for (slice, layout) in operands.iter().zip(layouts) {
+        within(function.name(), layout, slice.len())?;
+    }
+    let plan = Plan::new(function, T::DTYPE, layouts, target(device)?)?;
     // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that allocates.
-    let mut out = unsafe { device.alloc::<T>(layouts[0].shape().elem_count())? };
-    if let Some(plan) = Plan::new(function, T::DTYPE, layouts, target(device)?)? {
+    let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
+    if let Some(plan) = plan {
         let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
         let views: Vec<_> = operands
             .iter()
@@ -84,7 +89,7 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
         launch.arg(&mut out);
         launch.arg(&plan.arguments);
         // SAFETY: a kernel of this name takes N operands, an output and `Arguments`; the plan covers exactly the
-        // elements of the layouts, which lie within the operands' storage.
+        // elements of the layouts, which `within` has found to lie in the operands' storage.
         unsafe { launch.launch(config(plan.grid)) }.w()?;
     }
     Ok(CudaStorage::wrap_cuda_slice(out, device.clone()))
@@ -100,21 +105,23 @@ pub(crate) fn in_place(
     use CudaStorageSlice::{BF16, F16, F32, F64};
     let device = &x.device;
     match &mut x.slice {
-        F16(x) => launch_in_place(activation, device, x, layout),
-        BF16(x) => launch_in_place(activation, device, x, layout),
-        F32(x) => launch_in_place(activation, device, x, layout),
-        F64(x) => launch_in_place(activation, device, x, layout),
+        F16(x) => launch_in_place(op, activation, device, x, layout),
+        BF16(x) => launch_in_place(op, activation, device, x, layout),
+        F32(x) => launch_in_place(op, activation, device, x, layout),
+        F64(x) => launch_in_place(op, activation, device, x, layout),
         _ => Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt()),
     }
 }
 
 /// The operand, which is the output as well, then [`Arguments`].
 fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
+    op: &'static str,
     activation: Activation,
     device: &CudaDevice,
     x: &mut CudaSlice<T>,
     layout: &Layout,
 ) -> Result<()> {
+    within(op, layout, x.len())?;
     let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, target(device)?)? else {
         return Ok(());
     };

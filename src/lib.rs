@@ -2,7 +2,7 @@
 #![deny(missing_docs)]
 
 // The table (activation), the maths (real, twin, formula, family), the ops (op), what both device-free sides of a
-// launch share (plan, msl, extent), and the backends (cpu, cuda, metal).
+// launch share (plan, extent, msl), and the backends (cpu, cuda, metal).
 mod activation;
 mod affine;
 mod cpu;

@@ -5,6 +5,7 @@ mod affine;
 mod pipeline;
 
 use crate::activation::Activation;
+use crate::extent::within;
 use crate::msl::{self, Binder, Slice};
 use crate::plan::{Arguments, Function, Plan, Target, THREADS};
 pub(crate) use affine::affine;
@@ -43,6 +44,13 @@ fn elementwise<const N: usize>(
 ) -> Result<MetalStorage> {
     let (device, dtype, op) = (operands[0].device(), operands[0].dtype(), function.name());
     let plan = Plan::new(function, dtype, layouts, TARGET)?;
+    for (storage, layout) in operands.iter().zip(layouts) {
+        within(
+            function.name(),
+            layout,
+            storage.buffer().length() / dtype.size_in_bytes(),
+        )?;
+    }
     let n = layouts[0].shape().elem_count();
     let out = device
         .new_buffer_builder()

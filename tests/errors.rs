@@ -3,7 +3,7 @@
 mod support;
 
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, CustomOp2, DType, Device, Error, Module, Result, Storage, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Error, Module, Result, Storage, Tensor, Var, D};
 use candle_mish::*;
 use support::backend::{Backend, Function, CPU};
 
@@ -158,12 +158,19 @@ fn third_derivative() {
     }
 }
 
-/// Every function of x and, for a derivative, with g of the same view, is refused.
-fn every_function_refuses(x: &Tensor, parts: &[&str]) {
+/// Every function of x and, for a derivative, with g of the same view, is refused; so are the fused ops with channels
+/// along the last dim.
+fn every_op_refuses(x: &Tensor, parts: &[&str]) {
     for f in Function::all() {
         let g = (f.order > 0).then_some(x);
         refused(CPU.apply(f, x, g), &[&[f.activation.name()], parts].concat());
     }
+    let channels = *x.dims().last().unwrap();
+    let one = ones(&[1], x.dtype()).broadcast_as(channels).unwrap();
+    let fused = |name| [&[name], parts].concat();
+    refused(mish_affine(x, &one, &one, D::Minus1), &fused("mish_affine"));
+    refused(mish_bias(x, &one, D::Minus1), &fused("mish_bias"));
+    refused(softplus_bias(x, &one, D::Minus1), &fused("softplus_bias"));
 }
 
 /// A view may have more elements than memory: an error, where candle's own ops and `Vec::with_capacity` would end
@@ -171,11 +178,10 @@ fn every_function_refuses(x: &Tensor, parts: &[&str]) {
 #[test]
 fn no_memory_for_the_result() {
     for dtype in FLOATS {
-        let view = ones(&[1, 1], dtype).broadcast_as((1 << 25, 1 << 25)).unwrap();
-        every_function_refuses(&view, &["no memory", "1125899906842624 elements"]);
-        let column = ones(&[3], dtype).reshape((3, 1)).unwrap();
-        let view = column.broadcast_as((3, 1 << 50)).unwrap();
-        every_function_refuses(&view, &["no memory", "3377699720527872 elements"]);
+        let view = ones(&[1, 1], dtype).broadcast_as((1 << 47, 8)).unwrap();
+        every_op_refuses(&view, &["no memory", "1125899906842624 elements"]);
+        let row = ones(&[3], dtype).broadcast_as((1 << 50, 3)).unwrap();
+        every_op_refuses(&row, &["no memory", "3377699720527872 elements"]);
     }
 }
 
@@ -192,7 +198,7 @@ fn more_elements_than_can_be_counted() {
     ] {
         let from = dims.map(|dim| dim.min(1));
         let view = ones(&from, DType::F64).broadcast_as(&dims).unwrap();
-        every_function_refuses(&view, &["address space", &format!("{dims:?}")]);
+        every_op_refuses(&view, &["address space", &format!("{dims:?}")]);
     }
 }
 
@@ -213,8 +219,17 @@ fn storage_shorter_than_its_shape() {
         Tensor::from_storage(storage, (4, 5), BackpropOp::none(), false)
     };
     let parts = ["[4, 5]", "past", "19 elements"];
-    every_function_refuses(&short(19), &parts);
-    every_function_refuses(&short(19).t().unwrap(), &["[5, 4]", "past", "19 elements"]);
+    every_op_refuses(&short(19), &parts);
+    every_op_refuses(&short(19).t().unwrap(), &["[5, 4]", "past", "19 elements"]);
+    for in_place in [mish_inplace, softplus_inplace, tanh_softplus_inplace] {
+        refused(in_place(&short(19)), &[&["_inplace"], &parts[..]].concat());
+        in_place(&short(20)).unwrap();
+    }
+    let (x, bias) = (short(20), short(19).narrow(0, 3, 1).unwrap().squeeze(0).unwrap());
+    refused(
+        mish_bias(&x, &bias, 1),
+        &["mish_bias", "[5]", "past", "19 elements"],
+    );
     for f in Function::all().into_iter().filter(|f| f.order > 0) {
         refused(CPU.apply(f, &short(20), Some(&short(19))), &parts);
         CPU.apply(f, &short(20), Some(&short(20))).unwrap();

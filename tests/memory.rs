@@ -19,12 +19,14 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
         PEAK.fetch_max(live, Relaxed);
-        System.alloc(layout)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
-        System.dealloc(memory, layout)
+        // SAFETY: the caller keeps the rules of this very call.
+        unsafe { System.dealloc(memory, layout) }
     }
 }
 

@@ -4,14 +4,15 @@
 
 mod support;
 
+use candle_core::Tensor;
 use half::{bf16, f16};
 use indicatif::{ProgressBar, ProgressStyle};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
-use support::backend::values;
-use support::case::{case, Case};
+use support::backend::{bits, values};
+use support::case::{case, Case, Op};
 use support::guard::{damaged, Guarded};
-use support::operand::Operand;
+use support::operand::{Operand, Recipe};
 use support::process::in_processes;
 use support::table::{conclude, Row};
 use support::ulp::Element;
@@ -19,7 +20,8 @@ use support::ulp::Element;
 #[global_allocator]
 static ALLOCATOR: Guarded = Guarded;
 
-/// Each in a process of its own, as both are read once; what the processor lacks becomes the best it has.
+/// Threads and instruction sets, in processes of their own, as both are read once. What the processor lacks becomes the
+/// best it has; an instruction set named from outside goes before these.
 const SETTINGS: [(&str, &str); 4] = [("1", ""), ("2", "avx2"), ("3", "baseline"), ("8", "")];
 
 macro_rules! ensure {
@@ -45,39 +47,63 @@ fn check(case: &Case) -> Result<Row, String> {
 }
 
 fn run<T: Element>(case: &Case) -> candle_core::Result<Result<Row, String>> {
-    let shapes = case.op.operands(&case.dims);
-    let operands: Vec<Operand> = shapes
-        .iter()
-        .zip(&case.recipes)
-        .map(|((role, dims), recipe)| recipe.operand::<T>(dims, *role))
-        .collect::<candle_core::Result<_>>()?;
-    let bits = |buffer: &Operand| {
-        values::<T>(&buffer.buffer)
-            .iter()
-            .map(|v| v.bits())
-            .collect::<Vec<_>>()
+    type Operands<T> = candle_core::Result<Vec<T>>;
+    let make = || -> Operands<Operand> {
+        let shapes = case.op.operands(&case.dims).into_iter();
+        let operand = |((role, dims), recipe): ((_, Vec<_>), &Recipe)| recipe.operand::<T>(&dims, role);
+        shapes.zip(&case.recipes).map(operand).collect()
     };
-    let before: Vec<_> = operands.iter().map(bits).collect();
+    let operands = make()?;
     let views: Vec<_> = operands.iter().map(|o| o.view.clone()).collect();
     let out = case.op.run(&views)?;
-    let copies = views
+    let copies: Vec<_> = views
         .iter()
-        .map(|view| view.force_contiguous())
-        .collect::<candle_core::Result<Vec<_>>>()?;
+        .map(Tensor::force_contiguous)
+        .collect::<Operands<_>>()?;
     let contiguous = values::<T>(&case.op.run(&copies)?);
+    let untouched = make()?;
+    let overwritten = make()?;
+    case.op.run_in_place(&overwritten[0].view)?;
+    let buffers = |operand: &Operand| bits::<T>(&operand.buffer);
     let judged = || {
-        ensure!(operands.iter().map(bits).eq(before), "an operand was written to");
+        ensure!(
+            operands.iter().map(buffers).eq(untouched.iter().map(buffers)),
+            "an operand was written to"
+        );
         ensure!(
             out.dims() == case.dims && out.dtype() == T::DTYPE,
             "the result is {out:?}"
         );
-        ensure!(out.is_contiguous(), "the result has strides {:?}", out.stride());
+        let in_place = matches!(case.op, Op::InPlace(_));
+        ensure!(
+            in_place || out.is_contiguous(),
+            "the result has strides {:?}",
+            out.stride()
+        );
         let actual = values::<T>(&out);
         for (i, (a, c)) in actual.iter().zip(&contiguous).enumerate() {
             ensure!(a.alike(*c), "element {i} is {a}, of contiguous operands {c}");
         }
-        let operands: Vec<_> = copies.iter().map(values::<T>).collect();
-        let row = case.op.judge(&operands, &actual);
+        if in_place {
+            ensure!(
+                bits::<T>(&overwritten[0].view) == bits::<T>(&out),
+                "overwritten with other values"
+            );
+            // Around a view there is nothing but NaN.
+            let around = values::<T>(&overwritten[0].buffer)
+                .into_iter()
+                .zip(values::<T>(&untouched[0].buffer));
+            let mut nan = around.filter(|(_, before)| before.to_f64().is_nan());
+            ensure!(
+                nan.all(|(after, _)| after.to_f64().is_nan()),
+                "written to beside the view"
+            );
+        }
+        let row = case.op.judge(
+            &case.dims,
+            &copies.iter().map(values::<T>).collect::<Vec<_>>(),
+            &actual,
+        );
         ensure!(row.passed(), "contract missed:\n{}", row.lines());
         Ok(row)
     };
@@ -125,7 +151,7 @@ fn run_cases(cases: u32, bar: &ProgressBar) {
     bar.finish_and_clear();
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(reason, case)) => panic!("{reason}\nwith {threads} threads, {isa}: {case:#?}"),
+        Err(TestError::Fail(reason, case)) => panic!("{reason}\nwith {threads} threads, {isa}: {case:?}"),
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
     let title = format!(
@@ -136,8 +162,10 @@ fn run_cases(cases: u32, bar: &ProgressBar) {
 }
 
 fn in_all_settings(test: &str, cases: u64, bar: impl Fn(u64) -> ProgressBar) {
+    let named = std::env::var("CANDLE_MISH_ISA").ok();
+    let isa = |isa| named.as_deref().unwrap_or(isa);
     let settings =
-        SETTINGS.map(|(threads, isa)| vec![("CANDLE_NUM_THREADS", threads), ("CANDLE_MISH_ISA", isa)]);
+        SETTINGS.map(|(threads, of)| vec![("CANDLE_NUM_THREADS", threads), ("CANDLE_MISH_ISA", isa(of))]);
     let share = cases.div_ceil(SETTINGS.len() as u64);
     in_processes(test, &settings, || {
         run_cases(share.try_into().expect("PROPERTY_CASES below 2³²"), &bar(share));

@@ -9,7 +9,7 @@ use super::slice::{Affine, Kernel, One};
 use super::walk::Source;
 use super::{unsupported, Isa};
 use crate::affine::{Operands, Request};
-use crate::extent::{element_count, within};
+use crate::extent::element_count;
 use crate::family::{with_fused_family, Family};
 use crate::plan::AffinePass;
 use candle_core::backend::BackendStorage;
@@ -117,7 +117,7 @@ pub(crate) fn affine(request: Request, operands: Operands<CpuStorage>) -> Result
 
 fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
     let op = request.name();
-    let (x, lx) = (values_of::<T>(&operands, operands.x, op)?, operands.x.1);
+    let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
     let len = element_count(op, lx, size_of::<T>())?;
     let channels = Channels::new(lx, request.axis);
     let shift = parameter::<T>(&operands.shift, op)?;
@@ -127,7 +127,7 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
     };
     let parameters = Parameters::new(channels, scale, shift);
     let shape = lx.shape().clone();
-    let x = Source::new(x, lx);
+    let x = Source::new(op, x, lx)?;
     let Some((g, lg)) = operands.g else {
         return with_fused_family!(request.fused, 0, f => {
             let out = elementwise::<T, _, false>(op, f, &x, None, &parameters, len)?;
@@ -138,7 +138,7 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
         let (lhs, rhs) = (shape, lg.shape().clone());
         return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
     }
-    let g = Source::new(values_of::<T>(&operands, (g, lg), op)?, lg);
+    let g = Source::new(op, values_of::<T>(&operands, g, op)?, lg)?;
     with_fused_family!(request.fused, 1, f => match request.pass {
         AffinePass::Sums => {
             let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, len);
@@ -156,15 +156,13 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
 /// The values of a tensor that has to be of x's type.
 fn values_of<'a, T: Float>(
     operands: &Operands<CpuStorage>,
-    (storage, layout): (&'a CpuStorage, &Layout),
+    storage: &'a CpuStorage,
     op: &'static str,
 ) -> Result<&'a [T]> {
-    let Some(values) = T::of(storage) else {
+    T::of(storage).ok_or_else(|| {
         let (lhs, rhs) = (operands.x.0.dtype(), storage.dtype());
-        return Err(Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt());
-    };
-    within(op, layout, values.len())?;
-    Ok(values)
+        Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt()
+    })
 }
 
 /// The values of scale or shift, which are of the tensor's type or of the one that is computed in.
@@ -173,14 +171,12 @@ fn parameter<T: Float>(
     op: &'static str,
 ) -> Result<Vec<T::Compute>> {
     if let Some(values) = T::Compute::of(storage) {
-        within(op, layout, values.len())?;
-        return Ok(Source::new(values, layout).to_vec());
+        return Source::new(op, values, layout)?.to_vec(op);
     }
     let Some(values) = T::of(storage) else {
         return Err(unsupported(storage.dtype(), op));
     };
-    within(op, layout, values.len())?;
-    let values = Source::new(values, layout).to_vec();
+    let values = Source::new(op, values, layout)?.to_vec(op)?;
     let mut wide = vec![T::Compute::default(); values.len()];
     T::widen(&values, &mut wide);
     Ok(wide)

@@ -56,7 +56,7 @@ fn overwrite<T: Kernel + Default, F: Family>(
         while at < range.end {
             let most = if direct { inner - at % inner } else { BLOCK };
             let n = most.min(range.end - at).min(BLOCK);
-            // SAFETY: `within` bounds every place; places lie apart, and no two calls get the same.
+            // SAFETY: `within` has bounded every place; places lie apart, and no two calls get the same.
             unsafe {
                 for_runs(&shape, at..at + n, |[first], done, n| {
                     let places = base.get().add(first);

@@ -1,7 +1,9 @@
 //! From any layout to contiguous runs: the kernels only ever see slices.
 
+use super::output;
+use crate::extent::within;
 use crate::plan::Collapsed;
-use candle_core::Layout;
+use candle_core::{Layout, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -109,9 +111,10 @@ pub(super) struct Source<'a, T> {
 }
 
 impl<'a, T: Copy> Source<'a, T> {
-    pub(super) fn new(values: &'a [T], layout: &Layout) -> Self {
+    pub(super) fn new(op: &'static str, values: &'a [T], layout: &Layout) -> Result<Self> {
+        within(op, layout, values.len())?;
         let shape = Collapsed::new(layout.dims(), [layout]);
-        Self { values, shape }
+        Ok(Self { values, shape })
     }
 
     /// The `n` elements from position `start` on: where they lie, or gathered into `block`, which has room for them.
@@ -125,11 +128,17 @@ impl<'a, T: Copy> Source<'a, T> {
         gather(self.values, &self.shape, 0, start, n, block)
     }
 
-    pub(super) fn to_vec(&self) -> Vec<T> {
+    pub(super) fn to_vec(&self, op: &'static str) -> Result<Vec<T>>
+    where
+        T: Send + Sync,
+    {
         let n = self.shape.dims.iter().product();
-        match n {
-            0 => vec![],
-            _ => self.run(0, n, &mut vec![MaybeUninit::uninit(); n]).to_vec(),
-        }
+        output::collect(op, n, |range, out| {
+            unary(self.values, &self.shape, range, out, |values, out| {
+                for (to, value) in out.iter_mut().zip(values) {
+                    to.write(*value);
+                }
+            })
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{config, target};
 use crate::affine::{Operands, Request};
+use crate::extent::within;
 use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::sys::CUdeviceptr;
@@ -67,11 +68,13 @@ where
         return empty::<T, C>(request, device, lx);
     };
     let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
-    let [x_at, g_at, scale_at, shift_at] = plan.offsets;
+    within(op, lx, x.len())?;
+    within(op, lg, g.len())?;
+    let [x_at, g_at, ..] = plan.offsets;
     let (x, g) = (x.slice(x_at..), g.slice(g_at..));
     let stream = device.cuda_stream();
-    let (scale, _scale_read) = pointer::<T, C>(scale, scale_at, &stream)?;
-    let (shift, _shift_read) = pointer::<T, C>(shift, shift_at, &stream)?;
+    let (scale, _scale_read) = pointer::<T, C>(op, scale, l_scale, &stream)?;
+    let (shift, _shift_read) = pointer::<T, C>(op, shift, l_shift, &stream)?;
     let n = plan.out.elem_count();
     macro_rules! launch {
         ($out:ty) => {{
@@ -96,20 +99,24 @@ where
 /// Where scale or shift begins, which is of the tensor's type or of the one that is computed in; and what has to be kept
 /// until the kernel has been launched.
 fn pointer<'a, T: CudaDType + DeviceRepr + 'a, C: CudaDType + DeviceRepr + WithDType + 'a>(
+    op: &'static str,
     storage: &'a CudaStorage,
-    start: usize,
+    layout: &Layout,
     stream: &'a CudaStream,
 ) -> Result<(CUdeviceptr, SyncOnDrop<'a>)> {
     fn of<'a, U: CudaDType + DeviceRepr + 'a>(
+        op: &'static str,
         storage: &'a CudaStorage,
-        start: usize,
+        layout: &Layout,
         stream: &'a CudaStream,
     ) -> Result<(CUdeviceptr, SyncOnDrop<'a>)> {
-        Ok(storage.as_cuda_slice::<U>()?.slice(start..).view_ptr(stream))
+        let slice = storage.as_cuda_slice::<U>()?;
+        within(op, layout, slice.len())?;
+        Ok(slice.slice(layout.start_offset()..).view_ptr(stream))
     }
     match storage.dtype() == C::DTYPE {
-        true => of::<C>(storage, start, stream),
-        false => of::<T>(storage, start, stream),
+        true => of::<C>(op, storage, layout, stream),
+        false => of::<T>(op, storage, layout, stream),
     }
 }
 

@@ -97,6 +97,7 @@ impl Machine {
     /// # Safety
     /// `F` has to be its type.
     pub unsafe fn function<F>(&self, name: &str) -> Option<Symbol<'_, F>> {
+        // SAFETY: the caller vouches for the type.
         unsafe { self.library.get(name.as_bytes()) }.ok()
     }
 

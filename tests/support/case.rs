@@ -3,11 +3,15 @@
 use super::accuracy::REFERENCE_ERROR;
 use super::backend::{Backend, Function, CPU, ORDERS, PARAMETERS};
 use super::contract::{self, near_root, root_distance, Bound};
-use super::operand::{recipe, shape, Recipe, Role};
+use super::operand::{recipe, shape, Recipe, Role, MAX_RANK};
 use super::reference::Batch;
 use super::table::{Row, Worst};
 use super::ulp::{self, Element, Exact};
 use candle_core::{DType, Result, Tensor};
+use candle_mish::internals::{fused_backward, AffinePass, Fused};
+use candle_mish::{
+    mish_affine, mish_bias, mish_inplace, softplus_bias, softplus_inplace, tanh_softplus_inplace,
+};
 use candle_mish::{Activation, Softplus};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -17,28 +21,136 @@ use proptest::sample::select;
 pub enum Op {
     /// f(x), or g·f⁽ᵏ⁾(x).
     Function(Function),
+    /// f(x·scale + shift), or its gradient in x; channels lie along dim `axis`, modulo the rank.
+    Fused {
+        fused: Fused,
+        backward: bool,
+        axis: usize,
+    },
+    /// f(x) into x.
+    InPlace(Activation),
 }
 
 impl Op {
     /// What the operands are, with their shapes, for a result of these dims.
     pub fn operands(&self, dims: &[usize]) -> Vec<(Role, Vec<usize>)> {
+        let x = (Role::Input, dims.to_vec());
+        let g = (Role::Factor, dims.to_vec());
         match self {
-            Self::Function(f) if f.order == 0 => vec![(Role::Input, dims.to_vec())],
-            Self::Function(_) => vec![(Role::Input, dims.to_vec()), (Role::Factor, dims.to_vec())],
+            Self::Function(f) if f.order == 0 => vec![x],
+            Self::Function(_) => vec![x, g],
+            Self::Fused {
+                fused,
+                backward,
+                axis,
+            } => {
+                let channels = vec![dims[axis % dims.len()]];
+                let scale = fused.scaled().then(|| (Role::Factor, channels.clone()));
+                let operands = [
+                    Some(x),
+                    scale,
+                    Some((Role::Input, channels)),
+                    backward.then_some(g),
+                ];
+                operands.into_iter().flatten().collect()
+            }
+            Self::InPlace(_) => vec![x],
         }
     }
 
+    /// Of an op in place, what it makes of a copy.
     pub fn run(&self, operands: &[Tensor]) -> Result<Tensor> {
-        match self {
-            Self::Function(f) => CPU.apply(*f, &operands[0], operands.get(1)),
+        match *self {
+            Self::Function(f) => CPU.apply(f, &operands[0], operands.get(1)),
+            Self::Fused {
+                fused,
+                backward,
+                axis,
+            } => {
+                let (x, axis) = (&operands[0], axis % operands[0].rank());
+                let (parameters, g) = operands[1..].split_at(1 + usize::from(fused.scaled()));
+                if backward {
+                    let wide = if x.dtype() == DType::F64 {
+                        DType::F64
+                    } else {
+                        DType::F32
+                    };
+                    let rows = Tensor::stack(parameters, 0)?.to_dtype(wide)?;
+                    return fused_backward(fused, AffinePass::Input, axis, x, &rows, &g[0]);
+                }
+                match (fused, parameters) {
+                    (Fused::MishAffine, [scale, shift]) => mish_affine(x, scale, shift, axis),
+                    (Fused::MishBias, [bias]) => mish_bias(x, bias, axis),
+                    (Fused::SoftplusBias, [bias]) => softplus_bias(x, bias, axis),
+                    (fused, _) => panic!("{}: a scale or none", fused.name()),
+                }
+            }
+            Self::InPlace(_) => {
+                let copy = operands[0].copy()?;
+                self.run_in_place(&copy)?;
+                Ok(copy)
+            }
         }
     }
 
-    /// Results against the reference in f64; the operands' values in the order of the result's.
-    pub fn judge<T: Element>(&self, operands: &[Vec<T>], actual: &[T]) -> Row {
+    /// Overwrites x, if this is an op in place.
+    pub fn run_in_place(&self, x: &Tensor) -> Result<()> {
         match self {
-            Self::Function(f) => judge(*f, &operands[0], operands.get(1).map(Vec::as_slice), actual),
+            Self::InPlace(Activation::Mish) => mish_inplace(x),
+            Self::InPlace(Activation::Softplus(_)) => softplus_inplace(x),
+            Self::InPlace(Activation::TanhSoftplus) => tanh_softplus_inplace(x),
+            Self::Function(_) | Self::Fused { .. } => Ok(()),
         }
+    }
+
+    /// Results against the reference in f64; the operands' values in the order of the result's. Of a gradient that two
+    /// factors are multiplied into, `tests/affine.rs` knows the tolerance.
+    pub fn judge<T: Element>(&self, dims: &[usize], operands: &[Vec<T>], actual: &[T]) -> Row {
+        let wide = |values: &[T]| -> Vec<f64> { values.iter().map(|v| v.to_f64()).collect() };
+        match *self {
+            Self::Function(f) => judge(f, &wide(&operands[0]), operands.get(1).map(Vec::as_slice), actual),
+            Self::InPlace(activation) => judge(
+                Function { activation, order: 0 },
+                &wide(&operands[0]),
+                None,
+                actual,
+            ),
+            Self::Fused {
+                fused,
+                backward,
+                axis,
+            } => {
+                let f = Function {
+                    activation: fused.activation(),
+                    order: usize::from(backward),
+                };
+                if backward {
+                    return Row::new::<T>(f, tolerance(T::DTYPE, f.order, true));
+                }
+                let (count, inner) = (
+                    dims[axis % dims.len()],
+                    dims[axis % dims.len() + 1..].iter().product::<usize>(),
+                );
+                let channel = |i: usize| i / inner % count;
+                let (scale, shift) = (
+                    fused.scaled().then(|| &operands[1]),
+                    &operands[operands.len() - 1],
+                );
+                let u = operands[0].iter().enumerate().map(|(i, x)| {
+                    let scale = scale.map_or(1.0, |scale| scale[channel(i)].to_f64());
+                    argument(T::DTYPE, x.to_f64(), scale, shift[channel(i)].to_f64())
+                });
+                judge(f, &u.collect::<Vec<_>>(), None, actual)
+            }
+        }
+    }
+}
+
+/// x·scale + shift, rounded once to the type that is computed in.
+fn argument(dtype: DType, x: f64, scale: f64, shift: f64) -> f64 {
+    match dtype {
+        DType::F64 => x.mul_add(scale, shift),
+        _ => (x as f32).mul_add(scale as f32, shift as f32).into(),
     }
 }
 
@@ -48,17 +160,25 @@ pub struct Case {
     pub dtype: DType,
     pub dims: Vec<usize>,
     /// One for every operand that an op may have.
-    pub recipes: [Recipe; 2],
+    pub recipes: [Recipe; 4],
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
     let dtype = select(vec![DType::F32, DType::F16, DType::BF16, DType::F64]);
-    let recipes = [recipe(), recipe()];
-    (op(), dtype, shape(), recipes).prop_map(|(op, dtype, dims, recipes)| Case {
-        op,
-        dtype,
-        dims,
-        recipes,
+    let recipes = prop::array::uniform4(recipe());
+    (op(), dtype, shape(), recipes).prop_map(|(op, dtype, mut dims, mut recipes)| {
+        match op {
+            // Channels need a dim.
+            Op::Fused { .. } if dims.is_empty() => dims.push(1),
+            Op::InPlace(_) => recipes[0].keep_apart(),
+            _ => {}
+        }
+        Case {
+            op,
+            dtype,
+            dims,
+            recipes,
+        }
     })
 }
 
@@ -72,11 +192,21 @@ fn op() -> impl Strategy<Value = Op> {
     let parametric = prop_oneof![select(PARAMETERS.to_vec()), random]
         .prop_map(|(beta, threshold)| Activation::from(Softplus::new(beta, threshold).unwrap()));
     let activation = prop_oneof![3 => select(Activation::ALL.to_vec()), 1 => parametric];
-    (activation, select(ORDERS.to_vec()))
-        .prop_map(|(activation, order)| Op::Function(Function { activation, order }))
+    let function = (activation, select(ORDERS.to_vec()))
+        .prop_map(|(activation, order)| Op::Function(Function { activation, order }));
+    let fused =
+        (select(Fused::ALL.to_vec()), any::<bool>(), 0..MAX_RANK).prop_map(|(fused, backward, axis)| {
+            Op::Fused {
+                fused,
+                backward,
+                axis,
+            }
+        });
+    let in_place = select(Activation::ALL.to_vec()).prop_map(Op::InPlace);
+    prop_oneof![6 => function, 3 => fused, 1 => in_place]
 }
 
-/// Below it the reference in f64 has lost its accuracy to an underflow of t².
+/// Below it the reference in f64 has lost its accuracy to an underflow of t²; βx may have overflowed in it, too.
 const UNDERFLOW: f64 = f64::MIN_POSITIVE * (1u64 << 20) as f64;
 
 /// The tolerance for results that are compared with the reference in f64. In f64 itself it is the reference's own
@@ -94,15 +224,16 @@ fn tolerance(dtype: DType, order: usize, product: bool) -> Bound {
     }
 }
 
-fn judge<T: Element>(f: Function, x: &[T], g: Option<&[T]>, actual: &[T]) -> Row {
+/// `x` may have more digits than `T`.
+fn judge<T: Element>(f: Function, x: &[f64], g: Option<&[T]>, actual: &[T]) -> Row {
     let mut row = Row::new::<T>(f, tolerance(T::DTYPE, f.order, g.is_some()));
     let mut reference = Vec::new();
     let single = T::DTYPE != DType::F64;
-    Batch::new(x.iter().map(|x| x.to_f64()), Batch::beta(f)).values(f, single, &mut reference);
+    Batch::new(x.iter().copied(), Batch::beta(f)).values(f, single, &mut reference);
     let smallest = 2f64.powi(T::EXPONENTS[0]);
     for (i, (&actual, value)) in actual.iter().zip(reference).enumerate() {
         row.inputs += 1;
-        let (x, g) = (x[i].to_f64(), g.map(|g| g[i].to_f64()));
+        let (x, g) = (x[i], g.map(|g| g[i].to_f64()));
         let expected = value * g.unwrap_or(1.0);
         let special = g.filter(|g| *g == 0.0 || !g.is_finite());
         if !x.is_finite() || special.is_some() {
@@ -113,7 +244,7 @@ fn judge<T: Element>(f: Function, x: &[T], g: Option<&[T]>, actual: &[T]) -> Row
             }
             continue;
         }
-        if !single && value.abs() < UNDERFLOW {
+        if !single && (value.abs() < UNDERFLOW || value.is_infinite()) {
             continue;
         }
         let error = ulp::error(actual, &Exact::of(expected));

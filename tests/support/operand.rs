@@ -98,6 +98,11 @@ pub struct Operand {
 }
 
 impl Recipe {
+    /// No element in the place of another.
+    pub fn keep_apart(&mut self) {
+        self.axes.iter_mut().for_each(|axis| axis.broadcast = false);
+    }
+
     /// A view of this shape, with NaN wherever the buffer has no part in it.
     pub fn operand<T: Element>(&self, dims: &[usize], role: Role) -> Result<Operand> {
         let mut order: Vec<usize> = (0..dims.len()).collect();

@@ -38,8 +38,8 @@ macro_rules! each {
 
 /// A vector type over CHAINS registers.
 ///
-/// The intrinsics are sound to call because values of these types are made only inside [`Simd::vectorize`] of
-/// `pulp::x86::V4`, which exists only where the processor has AVX-512 F, BW, CD, DQ and VL.
+/// The intrinsics are sound to call because these types are used only inside [`Simd::vectorize`] of `pulp::x86::V4`,
+/// which exists only where the processor has AVX-512 F, BW, CD, DQ and VL.
 macro_rules! vector {
     (
         $name:ident of $t:ident in $register:ident, $precision:ident,
@@ -54,6 +54,7 @@ macro_rules! vector {
             type Output = Self;
             #[inline(always)]
             fn $method(self, b: Self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $op(self.0[i], b.0[i])) })
             }
         })*
@@ -62,6 +63,7 @@ macro_rules! vector {
             type Output = Self;
             #[inline(always)]
             fn neg(self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $xor(self.0[i], $set1(-0.0))) })
             }
         }
@@ -79,14 +81,17 @@ macro_rules! vector {
 
             #[inline(always)]
             fn lit(x: f64) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self([unsafe { $set1(x as $t) }; CHAINS])
             }
             #[inline(always)]
             fn fma(self, b: Self, c: Self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $fmadd(self.0[i], b.0[i], c.0[i])) })
             }
             #[inline(always)]
             fn recip(self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 let r = Self(unsafe { each!(i => $rcp14(self.0[i])) });
                 if $newton {
                     self.newton(r)
@@ -104,16 +109,19 @@ macro_rules! vector {
             }
             #[inline(always)]
             fn exp2_of_magic(self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe {
                     each!(i => $of_bits($shift::<$mantissa>($to_bits(self.0[i]))))
                 })
             }
             #[inline(always)]
             fn abs(self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $abs(self.0[i])) })
             }
             #[inline(always)]
             fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe {
                     each!(i => $blend($compare::<_CMP_GT_OQ>(a.0[i], b.0[i]), e.0[i], t.0[i]))
                 })
@@ -121,10 +129,12 @@ macro_rules! vector {
             // The instructions return their second operand where one is NaN.
             #[inline(always)]
             fn at_least(self, low: f64) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $max($set1(low as $t), self.0[i])) })
             }
             #[inline(always)]
             fn at_most(self, high: f64) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 Self(unsafe { each!(i => $min($set1(high as $t), self.0[i])) })
             }
         }
@@ -154,6 +164,7 @@ impl F32 {
     /// The first or the second half, exactly.
     #[inline(always)]
     pub(super) fn widen_part(self, part: usize) -> F64 {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
         F64(unsafe {
             each!(i => {
                 let v = self.0[(CHAINS * part + i) / 2];
@@ -186,6 +197,7 @@ impl F32 {
 impl F64 {
     #[inline(always)]
     fn round_to_single(self) -> Self {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
         Self(unsafe { each!(i => _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0[i]))) })
     }
 
