@@ -133,7 +133,7 @@ impl Worst {
     fn take(&mut self, error: f64, allowed: f64, what: impl FnOnce() -> String) {
         let error = if error == 0.0 { 0.0 } else { error / allowed };
         // A NaN is infinitely wrong.
-        if !(error <= self.error) {
+        if error > self.error || error.is_nan() {
             self.error = if error.is_nan() { f64::INFINITY } else { error };
             self.line = format!("{:.3} of what is allowed: {}", self.error, what());
         }
