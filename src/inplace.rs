@@ -5,6 +5,8 @@ use crate::cpu;
 use crate::op::compute_dtype;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{bail, CpuStorage, InplaceOp1, Layout, Result, Tensor};
 
 /// [`mish`](crate::mish()) in place: every element of `xs` is overwritten by its Mish. For inference.
@@ -88,5 +90,10 @@ impl InplaceOp1 for InPlace {
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &mut CudaStorage, layout: &Layout) -> Result<()> {
         crate::cuda::in_place(self.0, x, layout, self.name())
+    }
+
+    #[cfg(feature = "metal")]
+    fn metal_fwd(&self, x: &mut MetalStorage, layout: &Layout) -> Result<()> {
+        crate::metal::in_place(self.0, x, layout, self.name())
     }
 }

@@ -85,7 +85,7 @@ pub mod internals {
     use candle_core::{Result, Tensor};
 
     pub use crate::affine::Fused;
-    pub use crate::msl::{bind, Binder, SOURCE as METAL_SOURCE};
+    pub use crate::msl::{bind, Binder, Library as MetalLibrary};
     pub use crate::plan::{
         affine_kernel_name, kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan,
         Arguments, Function, Path, Plan, Target, MAX_DIMS, THREADS,

@@ -1,17 +1,19 @@
 //! The Metal backend: translates a [`Plan`] into a dispatch. What can be wrong without a GPU is in `plan.rs` and
 //! `msl.rs`.
 
+mod affine;
+mod pipeline;
+
+use crate::activation::Activation;
 use crate::extent::within;
-use crate::msl::{self, Binder};
-use crate::plan::{Function, Plan, Target, THREADS};
+use crate::msl::{self, Binder, Slice};
+use crate::plan::{Arguments, Function, Plan, Target, THREADS};
+pub(crate) use affine::affine;
 use candle_core::backend::BackendStorage;
-use candle_core::{bail, Error, Layout, MetalDevice, MetalStorage, Result};
-use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline, Library};
-use candle_metal_kernels::MetalKernelError;
-use objc2::available;
-use objc2_metal::{MTLCompileOptions, MTLMathFloatingPointFunctions, MTLMathMode, MTLSize};
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::sync::{PoisonError, RwLock};
+use candle_core::{DType, Error, Layout, MetalDevice, MetalStorage, Result};
+use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder};
+use objc2_metal::MTLSize;
+use pipeline::pipeline;
 
 /// Metal does not tell how many cores a GPU has. Apple's largest has 80; a smaller one takes the blocks in turns.
 const TARGET: Target = Target {
@@ -21,7 +23,7 @@ const TARGET: Target = Target {
 
 /// f(x), contiguous.
 pub(crate) fn forward(function: Function, x: &MetalStorage, layout: &Layout) -> Result<MetalStorage> {
-    dispatch(function, [x], [layout])
+    elementwise(function, [x], [layout])
 }
 
 /// g·f⁽ᵏ⁾(x), contiguous; x and g have the same dtype.
@@ -32,16 +34,15 @@ pub(crate) fn derivative(
     g: &MetalStorage,
     g_layout: &Layout,
 ) -> Result<MetalStorage> {
-    dispatch(function, [x, g], [x_layout, g_layout])
+    elementwise(function, [x, g], [x_layout, g_layout])
 }
 
-/// The only place that binds buffers.
-fn dispatch<const N: usize>(
+fn elementwise<const N: usize>(
     function: Function,
     operands: [&MetalStorage; N],
     layouts: [&Layout; N],
 ) -> Result<MetalStorage> {
-    let (device, dtype) = (operands[0].device(), operands[0].dtype());
+    let (device, dtype, op) = (operands[0].device(), operands[0].dtype(), function.name());
     let plan = Plan::new(function, dtype, layouts, TARGET)?;
     for (storage, layout) in operands.iter().zip(layouts) {
         within(
@@ -54,20 +55,74 @@ fn dispatch<const N: usize>(
     let out = device
         .new_buffer_builder()
         .with_size_for(n, dtype)
-        .with_label(function.name())
+        .with_label(op)
         .build()?;
     if let Some(plan) = plan {
-        let pipeline = pipeline(device, function, &plan.kernel)?;
-        let slices: [_; N] =
-            std::array::from_fn(|i| (operands[i].buffer(), plan.offsets[i] * dtype.size_in_bytes()));
-        // Last, as it holds the lock that allocations take as well.
-        let guard = device.command_encoder()?;
-        let encoder: &ComputeCommandEncoder = guard.as_ref();
-        encoder.set_compute_pipeline_state(&pipeline);
-        msl::bind(&mut Encoder(encoder), slices, (&out, 0), &plan.arguments);
-        encoder.dispatch_thread_groups(line(plan.grid), line(THREADS));
+        let slices: [_; N] = std::array::from_fn(|i| slice(operands[i], plan.offsets[i]));
+        dispatch(device, op, &Launch::from(&plan), slices, (&out, 0))?;
     }
     Ok(MetalStorage::new(out, device.clone(), n, dtype))
+}
+
+/// f(x) into x.
+pub(crate) fn in_place(
+    activation: Activation,
+    x: &mut MetalStorage,
+    layout: &Layout,
+    op: &'static str,
+) -> Result<()> {
+    if !matches!(x.dtype(), DType::F16 | DType::BF16 | DType::F32) {
+        return Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt());
+    }
+    match Plan::in_place(activation, x.dtype(), layout, TARGET)? {
+        Some(plan) => {
+            let x_slice = slice(x, plan.offsets[0]);
+            dispatch(x.device(), op, &Launch::from(&plan), [x_slice], x_slice)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The elements of a storage from one on.
+fn slice(storage: &MetalStorage, start: usize) -> Slice<'_, Buffer> {
+    (storage.buffer(), start * storage.dtype().size_in_bytes())
+}
+
+/// What a plan says of a dispatch.
+struct Launch<'a, A> {
+    library: msl::Library,
+    kernel: &'a str,
+    arguments: &'a A,
+    grid: u32,
+}
+
+impl<'a, const N: usize> From<&'a Plan<N>> for Launch<'a, Arguments> {
+    fn from(plan: &'a Plan<N>) -> Self {
+        Self {
+            library: msl::Library::Activations,
+            kernel: &plan.kernel,
+            arguments: &plan.arguments,
+            grid: plan.grid,
+        }
+    }
+}
+
+/// The only place that binds buffers.
+fn dispatch<A: Copy, const N: usize>(
+    device: &MetalDevice,
+    op: &str,
+    launch: &Launch<A>,
+    operands: [Slice<Buffer>; N],
+    out: Slice<Buffer>,
+) -> Result<()> {
+    let pipeline = pipeline(device, op, launch.library, launch.kernel)?;
+    // Last, as it holds the lock that allocations take as well.
+    let guard = device.command_encoder()?;
+    let encoder: &ComputeCommandEncoder = guard.as_ref();
+    encoder.set_compute_pipeline_state(&pipeline);
+    msl::bind(&mut Encoder(encoder), operands, out, launch.arguments);
+    encoder.dispatch_thread_groups(line(launch.grid), line(THREADS));
+    Ok(())
 }
 
 fn line(width: u32) -> MTLSize {
@@ -94,79 +149,4 @@ impl Binder for Encoder<'_> {
     fn arguments<A: Copy>(&mut self, index: usize, arguments: &A) {
         self.0.set_bytes(index, arguments);
     }
-}
-
-/// What a device has compiled.
-struct Kernels {
-    library: Library,
-    pipelines: BTreeMap<String, ComputePipeline>,
-}
-
-/// By the id of the GPU. candle's own cache takes candle's own sources only.
-static KERNELS: RwLock<BTreeMap<u64, Kernels>> = RwLock::new(BTreeMap::new());
-
-/// The kernel of a name, compiled once per device: whoever waited for the write lock looks again.
-fn pipeline(device: &MetalDevice, function: Function, kernel: &str) -> Result<ComputePipeline> {
-    let id = device.metal_device().registry_id();
-    let known = |devices: &BTreeMap<u64, Kernels>| devices.get(&id)?.pipelines.get(kernel).cloned();
-    // Whoever panics while holding the lock leaves the maps whole.
-    let found = known(&KERNELS.read().unwrap_or_else(PoisonError::into_inner));
-    if let Some(pipeline) = found {
-        return Ok(pipeline);
-    }
-    let mut devices = KERNELS.write().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pipeline) = known(&devices) {
-        return Ok(pipeline);
-    }
-    let failed = |what: &str, error| failed(function, kernel, what, error);
-    let device = device.metal_device();
-    let kernels = match devices.entry(id) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(unknown) => unknown.insert(Kernels {
-            library: device
-                .new_library_with_source(msl::SOURCE, Some(&options()))
-                .map_err(|e| failed("this system's Metal does not compile the source of", e))?,
-            pipelines: BTreeMap::new(),
-        }),
-    };
-    let pipeline = kernels
-        .library
-        .get_function(kernel, None)
-        .map_err(|e| failed("the compiled library lacks", e))
-        .and_then(|f| {
-            device
-                .new_compute_pipeline_state_with_function(&f)
-                .map_err(|e| failed("this GPU's driver does not compile", e))
-        })?;
-    let most = pipeline.max_total_threads_per_threadgroup();
-    if most < THREADS as usize {
-        let op = function.name();
-        bail!(
-            "{op}: this GPU runs {kernel} with at most {most} threads in a group, expected {THREADS} or more"
-        )
-    }
-    kernels.pipelines.insert(kernel.into(), pipeline.clone());
-    Ok(pipeline)
-}
-
-fn failed(function: Function, kernel: &str, what: &str, error: MetalKernelError) -> Error {
-    use MetalKernelError::{FailedToCreatePipeline, LoadFunctionError, LoadLibraryError};
-    let why = match error {
-        FailedToCreatePipeline(why) | LoadFunctionError(why) | LoadLibraryError(why) => why,
-        other => other.to_string(),
-    };
-    Error::Msg(format!("{}: {what} {kernel}: {why}", function.name())).bt()
-}
-
-/// Without fast math: it reorders sums whose rounding errors the kernels keep, and takes NaN and ∞ to be absent.
-fn options() -> objc2::rc::Retained<MTLCompileOptions> {
-    let options = MTLCompileOptions::new();
-    if available!(macos = 15, ios = 18) {
-        options.setMathMode(MTLMathMode::Safe);
-        options.setMathFloatingPointFunctions(MTLMathFloatingPointFunctions::Precise);
-    } else {
-        #[allow(deprecated)] // what later systems have instead is above
-        options.setFastMathEnabled(false);
-    }
-    options
 }

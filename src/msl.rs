@@ -1,13 +1,35 @@
 //! What Metal compiles and how a kernel's buffers are bound, free of any device: `metal.rs` and `tests/emulator` share
 //! it.
 
-/// The source of the kernels, headers first: Metal compiles one string, without an include path.
-pub const SOURCE: &str = concat!(
-    include_str!("real.h"),
-    include_str!("formula.h"),
-    include_str!("quick.h"),
-    include_str!("../metal/activations.metal"),
-);
+/// What is compiled as one, when the first of its kernels is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Library {
+    Activations,
+    Affine,
+}
+
+/// Headers first: Metal compiles one string, without an include path.
+macro_rules! spliced {
+    ($file:literal) => {
+        concat!(
+            include_str!("real.h"),
+            include_str!("formula.h"),
+            include_str!("quick.h"),
+            include_str!("../metal/elements.h"),
+            include_str!($file),
+        )
+    };
+}
+
+impl Library {
+    /// The source of the kernels.
+    pub fn source(self) -> &'static str {
+        match self {
+            Self::Activations => spliced!("../metal/activations.metal"),
+            Self::Affine => spliced!("../metal/affine.metal"),
+        }
+    }
+}
 
 /// Where a kernel's buffers go: an encoder, or what stands in for one in tests.
 pub trait Binder {

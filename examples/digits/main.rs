@@ -5,18 +5,27 @@
 
 #[path = "../support/chart.rs"]
 mod chart;
+#[path = "../support/command.rs"]
+mod command;
 mod data;
 mod measure;
+#[path = "../support/memory.rs"]
 mod memory;
 mod network;
 mod options;
+#[path = "../support/random.rs"]
+mod random;
 mod report;
+#[path = "../support/table.rs"]
+mod table;
+#[path = "../support/timing.rs"]
+mod timing;
 mod train;
 
 use candle_core::{DType, Tensor};
 use data::Images;
 use network::Activation;
-use options::{Options, USAGE};
+use options::Options;
 use report::Row;
 use std::error::Error;
 use std::process::ExitCode;
@@ -26,21 +35,7 @@ use train::Outcome;
 const MIN_ACCURACY: f64 = 0.97;
 
 fn main() -> ExitCode {
-    let result = match Options::parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => run(&options),
-        Ok(None) => {
-            println!("{USAGE}");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    command::main(run)
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {

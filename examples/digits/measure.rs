@@ -3,10 +3,11 @@
 use crate::data::Images;
 use crate::memory;
 use crate::network::{Activation, Parameters};
+use crate::timing::take_turns;
 use crate::train::{optimizer, step, BATCH};
 use candle_core::{DType, Module, Result, Tensor, Var};
 use candle_nn::loss;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bytes of one training step.
 #[derive(Clone, Copy, Debug)]
@@ -57,14 +58,13 @@ pub fn memory(activation: Activation, images: &Images) -> Result<Memory> {
     let network = parameters.network(activation);
     let run = || {
         let before = memory::live();
-        memory::reset_peak();
-        let loss = loss::cross_entropy(&network.forward(&batch.pixels)?, &batch.labels)?;
-        let kept = memory::live() - before;
-        loss.backward()?;
-        Ok(Memory {
-            kept,
-            peak: memory::peak() - before,
-        })
+        let mut kept = 0;
+        let peak = memory::peak_during(|| {
+            let loss = loss::cross_entropy(&network.forward(&batch.pixels)?, &batch.labels)?;
+            kept = memory::live() - before;
+            loss.backward()
+        })?;
+        Ok(Memory { kept, peak })
     };
     // The first run also pays for thread pools and tables.
     run()?;
@@ -81,9 +81,8 @@ pub struct Times {
 /// How often each thing is timed.
 pub const ROUNDS: usize = 41;
 
-/// The activations take turns, so that a disturbance from outside hits all of them.
+/// The activations take turns.
 pub fn times(activations: &[Activation], images: &Images) -> Result<Vec<Times>> {
-    const WARM_UP: usize = 3;
     let batch = first_batch(images)?;
     let device = batch.pixels.device();
     let mut runs = vec![];
@@ -91,40 +90,23 @@ pub fn times(activations: &[Activation], images: &Images) -> Result<Vec<Times>> 
         let parameters = Parameters::new(0, device)?;
         let inputs = parameters.activation_inputs(activation, &batch.pixels)?;
         let inputs = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
-        runs.push((
-            activation,
-            parameters.network(activation),
-            optimizer(&parameters)?,
-            inputs,
-            [vec![], vec![]],
-        ));
+        let network = parameters.network(activation);
+        runs.push((activation, network, optimizer(&parameters)?, inputs));
     }
-    for round in 0..WARM_UP + ROUNDS {
-        for (activation, network, optimizer, inputs, times) in &mut runs {
-            let start = Instant::now();
-            step(network, optimizer, &batch)?;
-            device.synchronize()?;
-            let whole = start.elapsed();
-            let start = Instant::now();
-            for input in inputs {
-                activation.apply(input)?.backward()?;
-            }
-            device.synchronize()?;
-            if round >= WARM_UP {
-                times[0].push(whole);
-                times[1].push(start.elapsed());
-            }
+    let medians = take_turns(&mut runs, ROUNDS, |(activation, network, optimizer, inputs)| {
+        let start = Instant::now();
+        step(network, optimizer, &batch)?;
+        device.synchronize()?;
+        let whole = start.elapsed();
+        let start = Instant::now();
+        for input in inputs {
+            activation.apply(input)?.backward()?;
         }
-    }
-    let median = |mut times: Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64() * 1e3
-    };
-    let summary = |[step, activations]: [Vec<_>; 2]| Times {
-        step: median(step),
-        activations: median(activations),
-    };
-    Ok(runs.into_iter().map(|run| summary(run.4)).collect())
+        device.synchronize()?;
+        Ok([whole, start.elapsed()])
+    })?;
+    let times = |[step, activations]: [f64; 2]| Times { step, activations };
+    Ok(medians.into_iter().map(times).collect())
 }
 
 /// The activation's own backward on these inputs, in this type.

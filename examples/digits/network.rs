@@ -1,9 +1,10 @@
 //! The network: two convolutions, two linear layers, and an activation to choose.
 
+use crate::random::uniform;
 use candle_core::{DType, Device, Module, Result, Shape, Tensor, Var};
 use candle_nn::{seq, Conv2d, Conv2dConfig, Linear, Sequential};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
@@ -48,8 +49,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Weights uniform in ±√(6/inputs) (He et al. 2015) and biases of zero. They come from a generator of our own
-    /// because candle's on the CPU takes no seed.
+    /// Weights uniform in ±√(6/inputs) (He et al. 2015) and biases of zero.
     pub fn new(seed: u64, device: &Device) -> Result<Self> {
         let mut rng = StdRng::seed_from_u64(seed);
         let shapes: [Shape; 4] = [
@@ -62,10 +62,8 @@ impl Parameters {
         for shape in shapes {
             let outputs = shape.dims()[0];
             let bound = (6.0 / (shape.elem_count() / outputs) as f32).sqrt();
-            let weights = (0..shape.elem_count())
-                .map(|_| rng.random_range(-bound..bound))
-                .collect::<Vec<f32>>();
-            vars.push(Var::from_vec(weights, shape, device)?);
+            let weights = uniform(shape, -bound..bound, &mut rng)?;
+            vars.push(Var::from_tensor(&weights.to_device(device)?)?);
             vars.push(Var::zeros(outputs, DType::F32, device)?);
         }
         Ok(Self { vars })

@@ -2,7 +2,9 @@
 
 use crate::chart::{self, Chart, Line, BLUE, GREEN, ORANGE, SCALE};
 use crate::measure::{Memory, NanGradients, Times, ROUNDS};
+use crate::memory;
 use crate::network::Activation;
+use crate::table;
 use crate::train::{Outcome, BATCH};
 use candle_core::Result;
 use std::ops::RangeInclusive;
@@ -36,9 +38,9 @@ pub fn print_training(rows: &[Row], activation_values: usize) {
             Some((memory, activations)) => {
                 let per_value = *activations as f64 / activation_values as f64;
                 [
-                    kib(memory.kept),
-                    format!("{} = {per_value:.1} B/value", kib(*activations)),
-                    kib(memory.peak),
+                    memory::show(memory.kept),
+                    format!("{} = {per_value:.1} B/value", memory::show(*activations)),
+                    memory::show(memory.peak),
                 ]
             }
             None => std::array::from_fn(|_| "CPU only".into()),
@@ -54,7 +56,7 @@ pub fn print_training(rows: &[Row], activation_values: usize) {
             peak,
         ]
     };
-    print_table(header, rows.iter().map(line).collect());
+    table::print(header, rows.iter().map(line).collect());
     println!(
         "
 ms/step         forward, backward and AdamW on a batch of {BATCH}, median of {ROUNDS}, the three taking turns
@@ -78,7 +80,7 @@ pub fn print_nan_gradients(rows: &[Row], inputs: RangeInclusive<f32>) {
         let [f32, bf16, f16] = row.nan.map(cell);
         [row.label.into(), f32, bf16, f16, cell(row.nan_step)]
     };
-    print_table(header, rows.iter().map(line).collect());
+    table::print(header, rows.iter().map(line).collect());
     println!(
         "
 The pixels are left at 0 to 16 here, so that the activations see {:.1} to {:.1}. The types: backward of the
@@ -86,22 +88,6 @@ activations alone on these inputs; the whole step: the gradients of all paramete
         inputs.start(),
         inputs.end()
     );
-}
-
-fn kib(bytes: usize) -> String {
-    format!("{} KiB", bytes / 1024)
-}
-
-fn print_table<const N: usize>(header: [&str; N], mut rows: Vec<[String; N]>) {
-    rows.insert(0, header.map(String::from));
-    let widths: [usize; N] = std::array::from_fn(|i| rows.iter().map(|row| row[i].len()).max().unwrap_or(0));
-    for row in &rows {
-        print!("{:width$}", row[0], width = widths[0]);
-        for (text, width) in row.iter().zip(widths).skip(1) {
-            print!("  {text:>width$}");
-        }
-        println!();
-    }
 }
 
 pub fn draw_losses(outcomes: &[Outcome], file: &Path) -> Result<()> {

@@ -2,9 +2,9 @@
 
 use crate::data::{shuffled, Images};
 use crate::network::{Activation, Parameters};
+use crate::timing::progress_bar;
 use candle_core::{DType, Module, Result, Tensor, D};
 use candle_nn::{loss, AdamW, Optimizer, ParamsAdamW, Sequential};
-use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use std::time::{Duration, Instant};
@@ -36,7 +36,8 @@ pub fn train(
     let mut rng = StdRng::seed_from_u64(seed);
     let mut losses = vec![];
     let start = Instant::now();
-    let bar = progress_bar(activation, epochs * train.len()?.div_ceil(BATCH));
+    let bar = progress_bar(activation.label(), epochs * train.len()?.div_ceil(BATCH));
+    bar.set_message("epoch  1");
     for epoch in 0..epochs {
         optimizer.set_learning_rate(learning_rate(epoch, epochs));
         let order = shuffled(train.len()?, &mut rng);
@@ -91,16 +92,4 @@ fn accuracy(network: &Sequential, test: &Images) -> Result<f64> {
         .sum_all()?
         .to_scalar::<f32>()?;
     Ok(f64::from(hits) / test.len()? as f64)
-}
-
-/// Shown on a terminal only.
-fn progress_bar(activation: Activation, steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:24} [{bar:30}] {pos}/{len}  {msg}  {elapsed}")
-        .expect("the template is valid")
-        .progress_chars("=> ");
-    let bar = ProgressBar::new(steps as u64)
-        .with_style(style)
-        .with_prefix(activation.label());
-    bar.set_message("epoch  1");
-    bar
 }

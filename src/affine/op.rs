@@ -6,6 +6,8 @@ use crate::op::compute_dtype;
 use crate::plan::AffinePass;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 
 /// The tensors of a pass, on one device.
@@ -61,6 +63,12 @@ macro_rules! forward {
         fn cuda_fwd(&self, $($storage: &CudaStorage, $layout: &Layout),*) -> Result<(CudaStorage, Shape)> {
             let $op = self;
             crate::cuda::affine($request, $operands)
+        }
+
+        #[cfg(feature = "metal")]
+        fn metal_fwd(&self, $($storage: &MetalStorage, $layout: &Layout),*) -> Result<(MetalStorage, Shape)> {
+            let $op = self;
+            crate::metal::affine($request, $operands)
         }
     };
 }

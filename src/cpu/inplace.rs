@@ -38,13 +38,14 @@ fn overwrite<T: Kernel + Default, F: Family>(
     x: &mut [T],
     layout: &Layout,
 ) -> Result<()> {
-    let isa = Isa::get();
     let len = element_count(op, layout, size_of::<T>())?;
     within(op, layout, x.len())?;
     if len == 0 {
         return Ok(());
     }
-    let shape = &Collapsed::new(by_stride(layout).dims(), [&by_stride(layout)]);
+    let isa = Isa::get();
+    let layout = by_stride(layout);
+    let shape = Collapsed::new(layout.dims(), [&layout]);
     let (inner, [stride]) = shape.inner();
     let base = SendPtr::new(x.as_mut_ptr());
     let direct = stride == 1 && inner >= DIRECT_MIN;
@@ -57,7 +58,7 @@ fn overwrite<T: Kernel + Default, F: Family>(
             let n = most.min(range.end - at).min(BLOCK);
             // SAFETY: `within` has bounded every place; places lie apart, and no two calls get the same.
             unsafe {
-                for_runs(shape, at..at + n, |[first], done, n| {
+                for_runs(&shape, at..at + n, |[first], done, n| {
                     let places = base.get().add(first);
                     for (i, value) in aside[done..done + n].iter_mut().enumerate() {
                         *value = *places.add(i * stride);
@@ -70,7 +71,7 @@ fn overwrite<T: Kernel + Default, F: Family>(
                     T::run(isa, f, &aside[..n], Itself, One, places);
                 } else {
                     T::run(isa, f, &aside[..n], Itself, One, &mut results[..n]);
-                    for_runs(shape, at..at + n, |[first], done, n| {
+                    for_runs(&shape, at..at + n, |[first], done, n| {
                         let places = base.get().add(first);
                         for (i, result) in results[done..done + n].iter().enumerate() {
                             *places.add(i * stride) = result.assume_init();

@@ -338,7 +338,7 @@ where
     for i in 0..n {
         // SAFETY: `narrow` has written the first n elements of both.
         let alike = unsafe { out[i].assume_init().bits() == other[i].assume_init().bits() };
-        // An infinite g times an f(x) that underflows in f32 is NaN there, and infinite in f64.
+        // An infinite factor times an f(x) that underflows in f32 is NaN there, and infinite in f64.
         if !alike || low[i].is_nan() {
             let y = f.eval(A::F64::of(wide[i] as f64)).get();
             out[i].write(T::nearest(factors[i] as f64 * y * scales[i] as f64));

@@ -99,7 +99,7 @@ impl AffinePlan {
         target: Target,
     ) -> Result<Option<Self>> {
         let op = fused.pass_name(pass);
-        if dtype_name(dtype).is_none() {
+        if dtype_name(dtype).is_none() || dtype == DType::F64 && !target.double {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
         let AffineLayouts { x, g, scale, shift } = layouts;

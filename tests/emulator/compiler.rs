@@ -1,23 +1,25 @@
 //! Finds a host C++ compiler and makes a library of a kernel source.
 
 use super::gpu::Gpu;
-use candle_mish::internals::METAL_SOURCE;
+use candle_mish::internals::MetalLibrary as Source;
 use std::path::{Path, PathBuf};
 use std::process::{id, Command, Output};
 use std::sync::OnceLock;
 
-/// A kind of GPU's kernels as a shared library, made when the first test asks for it.
+/// Kernels of one source for a kind of GPU as a shared library, made when the first test asks for it.
 pub struct Kernels {
     pub gpu: Gpu,
+    pub source: Source,
     compiler: Option<String>,
     library: OnceLock<Result<PathBuf, String>>,
     spliced: OnceLock<Result<PathBuf, String>>,
 }
 
 impl Kernels {
-    pub fn of(gpu: Gpu) -> Self {
+    pub fn of(gpu: Gpu, source: Source) -> Self {
         Self {
             gpu,
+            source,
             compiler: find(gpu),
             library: OnceLock::new(),
             spliced: OnceLock::new(),
@@ -37,7 +39,12 @@ impl Kernels {
 
     pub fn library(&self) -> Result<&Path, String> {
         let make = || {
-            let library = temporary(&format!("emulator-{}-{}.so", self.gpu.name(), id()));
+            let library = temporary(&format!(
+                "emulator-{}-{:?}-{}.so",
+                self.gpu.name(),
+                self.source,
+                id()
+            ));
             let source = folder().join(self.gpu.name()).with_extension("cpp");
             self.compile(&source, &["-shared", "-o", library.to_str().unwrap()])?;
             Ok(library)
@@ -60,6 +67,9 @@ impl Kernels {
             "-Wno-unknown-pragmas",
             "-Wno-attributes",
         ]);
+        if self.source == Source::Affine {
+            command.arg("-DEMULATE_AFFINE");
+        }
         match self.gpu {
             Gpu::Cuda => {
                 command.arg("-std=c++17");
@@ -93,8 +103,8 @@ impl Kernels {
     /// The source that Metal compiles, as a file.
     fn spliced(&self) -> Result<&Path, String> {
         let make = || {
-            let path = temporary(&format!("spliced-{}.metal", id()));
-            std::fs::write(&path, METAL_SOURCE).map_err(|e| format!("{path:?}: {e}"))?;
+            let path = temporary(&format!("spliced-{:?}-{}.metal", self.source, id()));
+            std::fs::write(&path, self.source.source()).map_err(|e| format!("{path:?}: {e}"))?;
             Ok(path)
         };
         self.spliced.get_or_init(make).as_deref().map_err(String::clone)

@@ -2,7 +2,7 @@
 
 use super::support::backend::Function;
 use candle_core::DType;
-use candle_mish::internals::{self, Path};
+use candle_mish::internals::{self, AffinePass, AffinePath, Fused, Path};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gpu {
@@ -32,6 +32,22 @@ impl Gpu {
             .into_iter()
             .chain(double)
             .collect()
+    }
+
+    /// Every kernel that a plan of the fused neighbours can name.
+    pub fn affine_kernels(self) -> Vec<String> {
+        let passes = [AffinePass::Forward, AffinePass::Input, AffinePass::Sums];
+        let mut names = vec![];
+        for fused in Fused::ALL {
+            for (pass, dtype) in passes
+                .into_iter()
+                .flat_map(|p| self.dtypes().into_iter().map(move |d| (p, d)))
+            {
+                let name = |path| internals::affine_kernel_name(fused, pass, dtype, path);
+                names.extend(AffinePath::ALL.into_iter().filter_map(name));
+            }
+        }
+        names
     }
 
     /// Every kernel that a plan can name.

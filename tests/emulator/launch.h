@@ -89,13 +89,21 @@ static void each_thread(const Launch &launch, uint32_t threads, Region *memory, 
     }
 }
 
-// Where each field of the kernels' `Arguments` is, and their size.
-#define ARGUMENTS_LAYOUT                                                                                       \
-    EXPORT void arguments_layout(uint64_t *to) {                                                               \
-        const uint64_t layout[] = {                                                                            \
-            offsetof(Arguments, n),          offsetof(Arguments, dims),           offsetof(Arguments, strides), \
-            offsetof(Arguments, multipliers), offsetof(Arguments, shifts),        offsetof(Arguments, rank),    \
-            offsetof(Arguments, beta),       offsetof(Arguments, beta_low),       offsetof(Arguments, threshold), \
-            offsetof(Arguments, beta_bits),  offsetof(Arguments, threshold_bits), sizeof(Arguments)};           \
-        std::memcpy(to, layout, sizeof(layout));                                                               \
+// Where each field of the kernels' arguments is, and their size.
+#if defined(EMULATE_AFFINE)
+#define ARGUMENTS AffineArguments
+#define FIELDS(FIELD) \
+    FIELD(n) FIELD(dims) FIELD(strides) FIELD(multipliers) FIELD(shifts) FIELD(rank) FIELD(parts) FIELD(together) \
+    FIELD(single) FIELD(reserved)
+#else
+#define ARGUMENTS Arguments
+#define FIELDS(FIELD) \
+    FIELD(n) FIELD(dims) FIELD(strides) FIELD(multipliers) FIELD(shifts) FIELD(rank) FIELD(in_place) FIELD(beta) \
+    FIELD(beta_low) FIELD(threshold) FIELD(reserved) FIELD(beta_bits) FIELD(threshold_bits)
+#endif
+#define OFFSET(field) offsetof(ARGUMENTS, field),
+#define ARGUMENTS_LAYOUT                                                 \
+    EXPORT void arguments_layout(uint64_t *to) {                         \
+        const uint64_t layout[] = {FIELDS(OFFSET) sizeof(ARGUMENTS)};    \
+        std::memcpy(to, layout, sizeof(layout));                         \
     }

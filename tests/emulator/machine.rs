@@ -2,13 +2,13 @@
 //! memory.
 
 use super::gpu::{planned, Gpu};
-use super::memory::{Region, Report, BASES};
-use super::metal;
+use super::memory::{Region, Report, Writes, BASES};
+use super::metal::{self, Slice};
 use super::support::backend::{Backend, Function};
 use super::support::contract::Side;
 use super::support::ulp::Element;
 use candle_core::{bail, CpuStorage, Device, Layout, Result, Storage, Tensor};
-use candle_mish::internals::{self, Plan, Target};
+use candle_mish::internals::{self, MetalLibrary as Source, Plan, Target};
 use half::{bf16, f16};
 use libloading::{Library, Symbol};
 use std::ffi::c_void;
@@ -35,6 +35,7 @@ type Emulate = unsafe extern "C" fn(*mut c_void, *const Launch, *mut Region, *mu
 /// A device of the given size.
 pub struct Machine {
     gpu: Gpu,
+    source: Source,
     path: PathBuf,
     library: Library,
     target: Target,
@@ -44,12 +45,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(gpu: Gpu, path: &Path, units: u32) -> Self {
+    pub fn new(gpu: Gpu, source: Source, path: &Path, units: u32) -> Self {
         // SAFETY: the library has been compiled from this repository and runs nothing when it is loaded.
         let library = unsafe { Library::new(path) }.expect("the emulator's library");
         let double = gpu.double();
         Self {
             gpu,
+            source,
             path: path.into(),
             library,
             target: Target { units, double },
@@ -62,7 +64,7 @@ impl Machine {
     pub fn variant(&self, units: u32, recip: i32) -> Self {
         Self {
             recip,
-            ..Self::new(self.gpu, &self.path, units)
+            ..Self::new(self.gpu, self.source, &self.path, units)
         }
     }
 
@@ -76,6 +78,14 @@ impl Machine {
 
     pub fn gpu(&self) -> Gpu {
         self.gpu
+    }
+
+    /// Every kernel that a plan can name.
+    pub fn kernels(&self) -> Vec<String> {
+        match self.source {
+            Source::Activations => self.gpu.kernels(),
+            Source::Affine => self.gpu.affine_kernels(),
+        }
     }
 
     pub fn target(&self) -> Target {
@@ -100,14 +110,8 @@ impl Machine {
         regions: &mut [Region],
     ) -> Report {
         assert_eq!(regions.len(), N + 1);
-        let pointers: Vec<u64> = match self.gpu {
-            Gpu::Cuda => {
-                let offsets = plan.offsets.iter().copied().chain([0]);
-                let start = |(region, offset): (&Region, usize)| region.base + (offset * size) as u64;
-                regions.iter().zip(offsets).map(start).collect()
-            }
-            Gpu::Metal => metal::pointers(plan, size, regions),
-        };
+        let operands: [_; N] = std::array::from_fn(|i| (&regions[i], plan.offsets[i] * size));
+        let pointers = self.pointers(operands, (&regions[N], 0), &plan.arguments);
         self.launch_kernel(
             &plan.kernel,
             &pointers,
@@ -116,6 +120,22 @@ impl Machine {
             blocks,
             regions,
         )
+    }
+
+    /// What a kernel gets for these operands and this output.
+    pub fn pointers<A: Copy, const N: usize>(
+        &self,
+        operands: [Slice; N],
+        out: Slice,
+        arguments: &A,
+    ) -> Vec<u64> {
+        match self.gpu {
+            Gpu::Cuda => {
+                let address = |(region, offset): &Slice| region.base + *offset as u64;
+                operands.iter().chain([&out]).map(address).collect()
+            }
+            Gpu::Metal => metal::pointers(operands, out, arguments),
+        }
     }
 
     /// Blocks `blocks` of a grid of a kernel over these pointers, each of which lies in the region of its index.
@@ -167,43 +187,22 @@ impl Machine {
     ) -> Result<Vec<T>> {
         let size = std::mem::size_of::<T>();
         let n = layouts[0].shape().elem_count();
-        let mut out = vec![T::from_f64(f64::NAN); n];
+        let out = vec![T::from_f64(f64::NAN); n];
         let Some(plan) = Plan::new(f, T::DTYPE, layouts, self.target)? else {
             return Ok(out);
         };
-        let mut writes = vec![0u8; n * size];
-        let region = |i: usize, len: usize, data: *mut u8, writes: *mut u8| {
-            let bytes = (len * size) as u64;
-            let size = size as u64;
-            Region {
-                base: BASES[i],
-                bytes,
-                window: 0,
-                window_bytes: bytes,
-                size,
-                data,
-                writes,
-            }
-        };
-        let inputs = operands.iter().enumerate();
-        let mut regions: Vec<Region> = inputs
-            .map(|(i, t)| region(i, t.len(), t.as_ptr() as *mut u8, std::ptr::null_mut()))
-            .collect();
-        regions.push(region(N, n, out.as_mut_ptr().cast(), writes.as_mut_ptr()));
+        let mut writes = Writes::new(n * size);
+        let inputs = operands.iter().zip(BASES);
+        let mut regions: Vec<Region> = inputs.map(|(t, base)| Writes::region(t, base, None)).collect();
+        regions.push(Writes::region(&out, BASES[N], Some(&mut writes)));
         let report = self.launch(&plan, size, 0..plan.grid, &mut regions);
         assert_eq!(
             report.fault, 0,
             "{}: {report:x?} of {plan:?} over {layouts:?}",
             plan.kernel
         );
-        let wrong = writes.iter().position(|count| *count != 1);
-        if let Some(i) = wrong {
-            panic!(
-                "{}: element {} is written {} times, {plan:?}",
-                plan.kernel,
-                i / size,
-                writes[i]
-            );
+        for (i, count) in writes.of_elements(size).enumerate() {
+            assert_eq!(count, 1, "{}: writes of element {i}, {plan:?}", plan.kernel);
         }
         assert_eq!(report.bytes_written, (n * size) as u64);
         Ok(out)

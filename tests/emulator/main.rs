@@ -3,10 +3,12 @@
 //! What this cannot show: speed, what a vendor's compiler makes of the source, and races between threads, which the
 //! kernels have no occasion for, as no two touch the same element.
 
+mod affine;
 mod checks;
 mod compiler;
 mod gpu;
 mod huge;
+mod inplace;
 mod machine;
 mod memory;
 mod metal;
@@ -15,6 +17,7 @@ mod outcome;
 mod support;
 mod tests;
 
+use candle_mish::internals::MetalLibrary as Source;
 use compiler::Kernels;
 use gpu::Gpu;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -24,7 +27,8 @@ use std::sync::Arc;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let kernels = Gpu::ALL.map(|gpu| Arc::new(Kernels::of(gpu)));
+    let of_gpu = |gpu| [Source::Activations, Source::Affine].map(|source| Arc::new(Kernels::of(gpu, source)));
+    let kernels = Gpu::ALL.map(of_gpu).concat();
     if !kernels[0].has_compiler() {
         eprintln!("no C++ compiler was found ($CXX, c++, g++, clang++): the emulator's tests are ignored");
     }
@@ -43,7 +47,8 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
         Trial::test(name, move || run(&kernels)).with_ignored_flag(ignored)
     };
     // Two multiprocessors: loops over a grid repeat from 16 Ki elements on.
-    let machine = |kernels: &Kernels| Ok::<_, Failed>(Machine::new(kernels.gpu, kernels.library()?, 2));
+    let machine =
+        |kernels: &Kernels| Ok::<_, Failed>(Machine::new(kernels.gpu, kernels.source, kernels.library()?, 2));
     let on_machine = |name: &str, test: fn(&Machine)| {
         trial(
             name,
@@ -64,6 +69,19 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
         };
         trial(name, Box::new(run))
     };
+    if kernels.source == Source::Affine {
+        let mut trials: Vec<_> = affine::ALL
+            .iter()
+            .map(|(name, test)| on_machine(name, *test))
+            .collect();
+        if kernels.gpu == Gpu::Metal {
+            trials.push(on_machine(
+                "affine_buffers_are_bound_where_the_source_has_them",
+                metal::affine_buffers,
+            ));
+        }
+        return trials;
+    }
     let mut trials: Vec<_> = checks::all(kernels.gpu.double()).map(shared).collect();
     trials.extend(tests::ALL.iter().map(|(name, test)| on_machine(name, *test)));
     if kernels.gpu == Gpu::Metal {
@@ -74,6 +92,10 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
         );
         trials.extend([
             on_machine("buffers_are_bound_where_the_source_has_them", metal::buffers),
+            trial(
+                "the_encoder_is_told_inputs_from_outputs",
+                Box::new(|_| outcome(metal::encoder)),
+            ),
             flushing.with_ignored_flag(!kernels.has_compiler() || !metal::CAN_FLUSH),
             spaces.with_ignored_flag(!kernels.has_address_spaces()),
         ]);

@@ -27,6 +27,40 @@ impl Region {
     }
 }
 
+/// Counts the writes to each byte of a region.
+pub struct Writes(Vec<u8>);
+
+impl Writes {
+    pub fn new(bytes: usize) -> Self {
+        Self(vec![0; bytes])
+    }
+
+    /// A region over these values. `counted` where they may be written.
+    pub fn region<T>(values: &[T], base: u64, counted: Option<&mut Self>) -> Region {
+        let (bytes, size) = (
+            std::mem::size_of_val(values) as u64,
+            std::mem::size_of::<T>() as u64,
+        );
+        Region {
+            window_bytes: bytes,
+            data: values.as_ptr() as *mut u8,
+            writes: counted.map_or(std::ptr::null_mut(), |writes| writes.0.as_mut_ptr()),
+            ..Region::new(base, bytes, size)
+        }
+    }
+
+    /// How often the elements of `size` bytes were written, all bytes of each alike.
+    pub fn of_elements(&self, size: usize) -> impl Iterator<Item = u8> + '_ {
+        self.0.chunks(size).map(|bytes| {
+            assert!(
+                bytes.iter().all(|count| *count == bytes[0]),
+                "a part of an element is written"
+            );
+            bytes[0]
+        })
+    }
+}
+
 /// `struct Report` of memory.h.
 #[repr(C)]
 #[derive(Debug, Default)]
@@ -38,4 +72,4 @@ pub struct Report {
 }
 
 /// Where operands and output lie: apart, and aligned as allocations of a GPU are.
-pub const BASES: [u64; 3] = [1 << 44, 2 << 44, 3 << 44];
+pub const BASES: [u64; 5] = [1 << 44, 2 << 44, 3 << 44, 4 << 44, 5 << 44];

@@ -14,7 +14,7 @@ EXPORT uint16_t to_bf16(float v) { return candle_mish::BF16::narrow(v); }
 EXPORT float from_f16(uint16_t bits) { return candle_mish::F16::widen(bits); }
 
 EXPORT void emulate(void *kernel, const Launch *launch, Region *memory, Report *result) {
-    if (launch->arguments_size != sizeof(Arguments)) {
+    if (launch->arguments_size != sizeof(ARGUMENTS)) {
         report = result;
         return fail(UNKNOWN_LAUNCH, launch->arguments_size);
     }

@@ -23,6 +23,7 @@
 #endif
 #define thread
 
+typedef uint8_t uchar;
 typedef uint16_t ushort;
 typedef uint32_t uint;
 typedef uint64_t ulong;

@@ -2,14 +2,14 @@
 
 use super::checks::single;
 use super::gpu::{planned, Gpu};
-use super::huge;
 use super::machine::Machine;
 use super::support::backend::{eval, Backend, Function};
 use super::support::inputs::{doubles, every_half, Random};
 use super::support::layouts::check_positions;
 use super::support::ulp::Element;
+use super::{huge, inplace};
 use candle_core::{DType, Device, Tensor};
-use candle_mish::internals::{self, Arguments, Plan};
+use candle_mish::internals::{self, AffineArguments, Arguments, Plan};
 use candle_mish::{Activation, Softplus};
 use half::{bf16, f16};
 use std::mem::{offset_of, size_of};
@@ -28,12 +28,12 @@ pub const ALL: &[Test] = &[
     ("more_than_2_to_32_vectors", huge::vectors),
     ("more_than_2_to_32_strided", huge::strided),
     ("indices_just_below_2_to_31", huge::last_of_32_bits),
+    ("in_place", inplace::every_layout),
     ("bad_input", bad_input),
 ];
 
-fn names(m: &Machine) {
+pub fn names(m: &Machine) {
     let missing: Vec<_> = m
-        .gpu()
         .kernels()
         .into_iter()
         // SAFETY: only the address is looked up.
@@ -45,32 +45,40 @@ fn names(m: &Machine) {
     );
 }
 
+/// Offsets of the fields of a struct, and its size, in the order of `FIELDS` in launch.h.
+macro_rules! layout {
+    ($struct:ty: $($field:ident)*) => {
+        [$(offset_of!($struct, $field),)* size_of::<$struct>()]
+    };
+}
+
 fn arguments(m: &Machine) {
-    let expected = [
-        offset_of!(Arguments, n),
-        offset_of!(Arguments, dims),
-        offset_of!(Arguments, strides),
-        offset_of!(Arguments, multipliers),
-        offset_of!(Arguments, shifts),
-        offset_of!(Arguments, rank),
-        offset_of!(Arguments, beta),
-        offset_of!(Arguments, beta_low),
-        offset_of!(Arguments, threshold),
-        offset_of!(Arguments, beta_bits),
-        offset_of!(Arguments, threshold_bits),
-        size_of::<Arguments>(),
-    ]
-    .map(|at| at as u64);
-    let mut layout = [0; 12];
-    // SAFETY: these are their types; ARGUMENTS_LAYOUT in launch.h has as many numbers.
+    check_layout(
+        m,
+        layout!(Arguments: n dims strides multipliers shifts rank in_place beta beta_low threshold reserved
+            beta_bits threshold_bits),
+    );
+}
+
+pub fn affine_arguments(m: &Machine) {
+    check_layout(
+        m,
+        layout!(AffineArguments: n dims strides multipliers shifts rank parts together single reserved),
+    );
+}
+
+fn check_layout<const N: usize>(m: &Machine, expected: [usize; N]) {
+    let mut layout = [u64::MAX; N];
+    // SAFETY: these are their types; `FIELDS` in launch.h has as many.
     let threads = unsafe {
-        let fields = m.function::<extern "C" fn(&mut [u64; 12])>("arguments_layout");
+        let fields = m.function::<extern "C" fn(&mut [u64; N])>("arguments_layout");
         fields.unwrap()(&mut layout);
         m.function::<extern "C" fn() -> u32>("threads").unwrap()()
     };
     assert_eq!(
-        layout, expected,
-        "offsets of the fields of Arguments, and its size"
+        layout,
+        expected.map(|at| at as u64),
+        "offsets of the fields, and the size"
     );
     assert_eq!(threads, internals::THREADS);
 }

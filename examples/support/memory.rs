@@ -2,6 +2,7 @@
 //!
 //! Tensors on the CPU live in it, so what it counts during a step is what the step really holds.
 
+use candle_core::Result;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -25,26 +26,26 @@ fn shrink(bytes: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        // SAFETY: the caller keeps the rules of this very call.
+        // SAFETY: the caller's promise about `layout` is the one that `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        // SAFETY: the caller keeps the rules of this very call.
+        // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         shrink(layout.size());
-        // SAFETY: the caller keeps the rules of this very call.
+        // SAFETY: `memory` came from `System` with this layout, as all that this allocator hands out.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         grow(size);
         shrink(layout.size());
-        // SAFETY: the caller keeps the rules of this very call.
+        // SAFETY: as in `dealloc`; the caller's promise about `size` is the one that `System` asks for.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -54,12 +55,20 @@ pub fn live() -> usize {
     LIVE.load(Relaxed)
 }
 
-/// Starts a new measurement of [`peak`].
-pub fn reset_peak() {
-    PEAK.store(live(), Relaxed);
+/// The most bytes in use at once while this runs, beyond those in use before.
+pub fn peak_during<T>(run: impl FnOnce() -> Result<T>) -> Result<usize> {
+    let before = live();
+    PEAK.store(before, Relaxed);
+    run()?;
+    Ok(PEAK.load(Relaxed) - before)
 }
 
-/// The most bytes in use at once since [`reset_peak`].
-pub fn peak() -> usize {
-    PEAK.load(Relaxed)
+/// A number of bytes.
+pub fn show(bytes: usize) -> String {
+    let kib = bytes as f64 / 1024.0;
+    if kib < 100_000.0 {
+        format!("{kib:.0} KiB")
+    } else {
+        format!("{:.1} MiB", kib / 1024.0)
+    }
 }

@@ -1,0 +1,76 @@
+//! The fused neighbours: translates an [`AffinePlan`] into a dispatch.
+
+use super::{dispatch, slice, Launch, TARGET};
+use crate::affine::{Operands, Request};
+use crate::msl::Library;
+use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
+use candle_core::backend::BackendStorage;
+use candle_core::{DType, Error, MetalStorage, Result, Shape};
+
+impl<'a> From<&'a AffinePlan> for Launch<'a, AffineArguments> {
+    fn from(plan: &'a AffinePlan) -> Self {
+        Self {
+            library: Library::Affine,
+            kernel: &plan.kernel,
+            arguments: &plan.arguments,
+            grid: plan.grid,
+        }
+    }
+}
+
+/// The result of a pass, and its shape. Sums have the shape (1 or 2, channels, parts): of scale, if there is one, and of
+/// shift, in f32.
+pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Result<(MetalStorage, Shape)> {
+    let op = request.name();
+    let ((x, lx), (g, lg)) = (operands.x, operands.g.unwrap_or(operands.x));
+    let (device, dtype) = (x.device(), x.dtype());
+    if lg.shape() != lx.shape() {
+        let (lhs, rhs) = (lx.shape().clone(), lg.shape().clone());
+        return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
+    }
+    let (shift, l_shift) = &operands.shift;
+    let (scale, l_scale) = operands.scale.as_ref().unwrap_or(&operands.shift);
+    let expected = [(g.dtype(), false), (scale.dtype(), true), (shift.dtype(), true)];
+    for (other, is_parameter) in expected {
+        if other != dtype && !(is_parameter && other == DType::F32) {
+            let (lhs, rhs) = (dtype, other);
+            return Err(Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt());
+        }
+    }
+    let layouts = AffineLayouts {
+        x: lx,
+        g: operands.g.map(|(_, l)| l),
+        scale: l_scale,
+        shift: l_shift,
+    };
+    let single = [scale, shift].map(|s| s.dtype() == DType::F32);
+    let plan = AffinePlan::new(
+        request.fused,
+        request.pass,
+        dtype,
+        layouts,
+        single,
+        request.axis,
+        TARGET,
+    )?;
+    let (shape, out_dtype) = match (request.pass, &plan) {
+        (AffinePass::Sums, Some(plan)) => (plan.out.clone(), DType::F32),
+        (AffinePass::Sums, None) => (
+            Shape::from((1 + usize::from(request.fused.scaled()), 0, 1)),
+            DType::F32,
+        ),
+        _ => (lx.shape().clone(), dtype),
+    };
+    let n = shape.elem_count();
+    let out = device
+        .new_buffer_builder()
+        .with_size_for(n, out_dtype)
+        .with_label(op)
+        .build()?;
+    if let Some(plan) = &plan {
+        let tensors = [x, g, scale, shift];
+        let slices: [_; 4] = std::array::from_fn(|i| slice(tensors[i], plan.offsets[i]));
+        dispatch(device, op, &Launch::from(plan), slices, (&out, 0))?;
+    }
+    Ok((MetalStorage::new(out, device.clone(), n, out_dtype), shape))
+}
