@@ -67,11 +67,15 @@ fn unary<T: Kernel, F: Family>(f: F, x: &[T], layout: &Layout) -> Vec<T> {
     let len = layout.shape().elem_count();
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(len, |range, out| T::run(isa, f, &x[range], One, out));
+        return output::collect(len, |range, out, stores| {
+            T::run(isa, f, &x[range], One, out, stores)
+        });
     }
     let shape = Collapsed::new(layout.dims(), [layout]);
-    output::collect(len, |range, out| {
-        walk::unary(x, &shape, range, out, |x, out| T::run(isa, f, x, One, out))
+    output::collect(len, |range, out, stores| {
+        walk::unary(x, &shape, range, out, |x, out| {
+            T::run(isa, f, x, One, out, stores)
+        })
     })
 }
 
@@ -80,12 +84,14 @@ fn binary<T: Kernel, F: Family>(f: F, x: &[T], g: &[T], layouts: [&Layout; 2]) -
     let len = layouts[0].shape().elem_count();
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(len, |range, out| {
-            T::run(isa, f, &x[range.clone()], &g[range], out)
+        return output::collect(len, |range, out, stores| {
+            T::run(isa, f, &x[range.clone()], &g[range], out, stores)
         });
     }
     let shape = Collapsed::new(layouts[0].dims(), layouts);
-    output::collect(len, |range, out| {
-        walk::binary([x, g], &shape, range, out, |x, g, out| T::run(isa, f, x, g, out))
+    output::collect(len, |range, out, stores| {
+        walk::binary([x, g], &shape, range, out, |x, g, out| {
+            T::run(isa, f, x, g, out, stores)
+        })
     })
 }

@@ -4,7 +4,8 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::isa::Isa;
-use super::round::Half;
+use super::output::Stores;
+use super::round::{Half, VANISHED};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::slice::HalfFloatSliceExt;
@@ -15,7 +16,14 @@ use std::mem::MaybeUninit;
 /// An element type with its kernel.
 pub(super) trait Kernel: Copy + Send + Sync + 'static {
     /// out = f(x), times g where there is one. All of `out` is written.
-    fn run<F: Family, G: Factor<Self>>(isa: Isa, f: F, x: &[Self], g: G, out: &mut [MaybeUninit<Self>]);
+    fn run<F: Family, G: Factor<Self>>(
+        isa: Isa,
+        f: F,
+        x: &[Self],
+        g: G,
+        out: &mut [MaybeUninit<Self>],
+        stores: Stores,
+    );
 }
 
 /// What f(x) is multiplied by.
@@ -127,6 +135,8 @@ pub(super) struct Pass<'a, F, G, T> {
     pub(super) x: &'a [T],
     pub(super) g: G,
     pub(super) out: &'a mut [MaybeUninit<T>],
+    /// Heeded by AVX-512.
+    pub(super) stores: Stores,
 }
 
 impl<F: Family, G: Factor<f32>> Loop for Pass<'_, F, G, f32> {
@@ -163,10 +173,17 @@ macro_rules! kernel {
                 x: &[Self],
                 g: G,
                 out: &mut [MaybeUninit<Self>],
+                stores: Stores,
             ) {
                 assert_eq!(x.len(), out.len());
                 assert!(g.slice().is_none_or(|g| g.len() == x.len()));
-                let pass = Pass { f, x, g, out };
+                let pass = Pass {
+                    f,
+                    x,
+                    g,
+                    out,
+                    stores,
+                };
                 match isa.0 {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),
@@ -230,11 +247,17 @@ fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
     }
     let (mut low, mut high) = ([0f32; CHUNK], [0f32; CHUNK]);
     for i in 0..CHUNK {
-        let y = f.quick(A::F32::of(wide[i]));
+        let x = A::F32::of(wide[i]);
+        let e = f.quick_exponential(x);
+        let y = f.quick(x, e, f.quick_reciprocal(x, e));
         let g = A::F32::of(factors[i]);
-        let (value, error) = (y.value * g, y.magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
+        let magnitude = y.magnitude.unwrap_or(y.value.abs());
+        let (value, error) = (y.value * g, magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
         low[i] = (value - error).get();
         high[i] = (value + error).get();
+        if T::WIDE && g.get() != 1.0 && y.value.get().abs() < f32::MIN_POSITIVE && wide[i].abs() < VANISHED {
+            high[i] = f32::NAN;
+        }
     }
     let mut other = [MaybeUninit::uninit(); CHUNK];
     T::narrow(&low[..n], out);
