@@ -1,6 +1,7 @@
 //! The CPU backend: output allocation, threads, and the walk over layouts. The arithmetic is in `cpu/slice.rs`.
 
 mod affine;
+mod argument;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod inplace;
@@ -13,9 +14,10 @@ mod walk;
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
+use argument::Itself;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Error, Layout, Result};
-use slice::{Itself, Kernel, One};
+use slice::{Kernel, One};
 use walk::Source;
 
 pub(crate) use affine::affine;
@@ -78,11 +80,15 @@ fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout)
     }
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(op, len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
+        return output::collect(op, len, |range, out, stores| {
+            T::run(isa, f, &x[range], Itself, One, out, stores)
+        });
     }
     let x = Source::new(op, x, layout)?;
-    output::collect(op, len, |range, out| {
-        walk::unary(&x, range, out, |x, out| T::run(isa, f, x, Itself, One, out))
+    output::collect(op, len, |range, out, stores| {
+        walk::unary(&x, range, out, |_, x, out| {
+            T::run(isa, f, x, Itself, One, out, stores)
+        })
     })
 }
 
@@ -102,14 +108,14 @@ fn binary<T: Kernel, F: Family>(
     }
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(op, len, |range, out| {
-            T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
+        return output::collect(op, len, |range, out, stores| {
+            T::run(isa, f, &x[range.clone()], Itself, &g[range], out, stores)
         });
     }
     let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
-    output::collect(op, len, |range, out| {
-        walk::binary([&x, &g], range, out, |x, g, out| {
-            T::run(isa, f, x, Itself, g, out)
+    output::collect(op, len, |range, out, stores| {
+        walk::binary([&x, &g], range, out, |_, x, g, out| {
+            T::run(isa, f, x, Itself, g, out, stores)
         })
     })
 }

@@ -4,43 +4,49 @@
 mod parameters;
 mod sums;
 
+use super::argument::STEP;
 use super::output;
-use super::slice::{Affine, Kernel, One};
-use super::walk::Source;
+use super::slice::{Kernel, One};
+use super::walk::{self, Source};
 use super::{unsupported, Isa};
 use crate::affine::{Operands, Request};
 use crate::extent::element_count;
 use crate::family::{with_fused_family, Family};
 use crate::plan::AffinePass;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, Error, Layout, Result, Shape};
+use candle_core::{CpuStorage, Error, Layout, Result};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use parameters::Parameters;
 use std::mem::MaybeUninit;
 
-/// Elements of a block: its parameters, two values of f64 each, take 16 KiB of L1.
+/// Elements of x and g that are gathered at a time, where they do not lie side by side.
 const BLOCK: usize = 1024;
 
 /// Where the channels are in the output, in the order of its elements.
 #[derive(Clone, Copy)]
-struct Channels {
-    count: usize,
+struct Shape {
+    channels: usize,
     /// Elements of one channel that lie side by side.
     inner: usize,
 }
 
-impl Channels {
+impl Shape {
     fn new(layout: &Layout, axis: usize) -> Self {
         let dims = layout.dims();
         Self {
-            count: dims[axis],
+            channels: dims[axis],
             inner: dims[axis + 1..].iter().product(),
         }
     }
 
     fn period(self) -> usize {
-        self.count * self.inner
+        self.channels * self.inner
+    }
+
+    /// Whether a vector may have elements of more than two channels.
+    fn is_narrow(self) -> bool {
+        self.inner < STEP
     }
 }
 
@@ -105,7 +111,10 @@ impl Scalar for f64 {
 
 /// The result of a pass, and its shape. Sums have the shape (1 or 2, channels, 1): of scale, if there is one, and of
 /// shift, in the type that is computed in.
-pub(crate) fn affine(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
+pub(crate) fn affine(
+    request: Request,
+    operands: Operands<CpuStorage>,
+) -> Result<(CpuStorage, candle_core::Shape)> {
     match operands.x.0 {
         CpuStorage::F16(_) => typed::<f16>(request, operands),
         CpuStorage::BF16(_) => typed::<bf16>(request, operands),
@@ -115,11 +124,14 @@ pub(crate) fn affine(request: Request, operands: Operands<CpuStorage>) -> Result
     }
 }
 
-fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(CpuStorage, Shape)> {
+fn typed<T: Float>(
+    request: Request,
+    operands: Operands<CpuStorage>,
+) -> Result<(CpuStorage, candle_core::Shape)> {
     let op = request.name();
     let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
     let len = element_count(op, lx, size_of::<T>())?;
-    let channels = Channels::new(lx, request.axis);
+    let channels = Shape::new(lx, request.axis);
     let shift = parameter::<T>(&operands.shift, op)?;
     let scale = match &operands.scale {
         Some(scale) => parameter::<T>(scale, op)?,
@@ -141,10 +153,10 @@ fn typed<T: Float>(request: Request, operands: Operands<CpuStorage>) -> Result<(
     let g = Source::new(op, values_of::<T>(&operands, g, op)?, lg)?;
     with_fused_family!(request.fused, 1, f => match request.pass {
         AffinePass::Sums => {
-            let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, len);
+            let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, channels, len);
             let rows = if request.fused.scaled() { &sums[..] } else { &sums[1..] };
             let values = rows.concat().into_iter().map(T::Compute::round).collect();
-            Ok((T::Compute::storage(values), Shape::from((rows.len(), channels.count, 1))))
+            Ok((T::Compute::storage(values), candle_core::Shape::from((rows.len(), channels.channels, 1))))
         }
         _ => {
             let out = elementwise::<T, _, true>(op, f, &x, Some(&g), &parameters, len)?;
@@ -191,22 +203,17 @@ fn elementwise<T: Float, F: Family, const CHAINED: bool>(
     len: usize,
 ) -> Result<Vec<T>> {
     let isa = Isa::get();
-    output::collect(op, len, |range, out| {
-        let (mut x_block, mut g_block) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
-        let mut walk = parameters.walk();
-        let mut done = 0;
-        while done < out.len() {
-            let start = range.start + done;
-            let [scale, shift] = walk.at(start, out.len() - done);
-            let n = scale.len();
-            let u = Affine::<_, CHAINED> { scale, shift };
-            let out = &mut out[done..done + n];
-            let x = x.run(start, n, &mut x_block);
+    output::collect(op, len, |range, out, stores| {
+        let kernel = |at: usize, x: &[T], g: Option<&[T]>, out: &mut [MaybeUninit<T>]| {
+            let u = parameters.from::<CHAINED>(at);
             match g {
-                Some(g) => T::run(isa, f, x, u, g.run(start, n, &mut g_block), out),
-                None => T::run(isa, f, x, u, One, out),
+                Some(g) => T::run(isa, f, x, u, g, out, stores),
+                None => T::run(isa, f, x, u, One, out, stores),
             }
-            done += n;
+        };
+        match g {
+            Some(g) => walk::binary([x, g], range, out, |at, x, g, out| kernel(at, x, Some(g), out)),
+            None => walk::unary(x, range, out, |at, x, out| kernel(at, x, None, out)),
         }
     })
 }

@@ -1,20 +1,25 @@
-//! AVX-512: four vectors at a time.
+//! AVX-512, in stages.
 //!
-//! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division,
-//! which occupies the divider for 10 cycles per 16 elements, by `vrcp14`, which the formulas allow because they
-//! correct the reciprocal by a residual; nor to interleave chains of dependent instructions.
+//! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division by
+//! `vrcp14`, which the formulas allow because they correct the reciprocal by a residual; nor to run the formulas in
+//! stages. A formula is a chain of some 110 cycles of dependent instructions. What a core keeps in flight is a fixed
+//! number of instructions, about five vectors' worth, which then take 20 cycles each. Two loops over a panel that
+//! stays in L1, first the exponentials, then the rest, halve the length of the chain and with it the time.
 
 mod convert;
 mod vector;
 
-use super::slice::{quick_error, Argument, Factor, Pass};
+use super::argument::{Argument, Cursor};
+use super::output::Stores;
+use super::round::VANISHED;
+use super::slice::{quick_error, Factor, Pass};
 use crate::family::Family;
 use crate::formula::quick::Quick;
 use crate::real::Real;
 use convert::Narrow;
 use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
-use vector::{F32, F64, LANES, LANES_F64};
+use vector::{store_halves, F32, F64, LANES, LANES_F64};
 
 /// A [`Pass`] in the vector types of this file.
 pub(super) struct Vectors<P>(pub(super) P);
@@ -23,166 +28,326 @@ pub(super) struct Vectors<P>(pub(super) P);
 /// they differ the element is evaluated in f64.
 pub(super) struct Halves<P>(pub(super) P);
 
-/// What is done to `L` elements at a time. A trait and not a closure, as a closure would not be compiled for
-/// AVX-512 unless it happened to be inlined.
-trait Block<T, C, const L: usize> {
-    fn block(&self, x: &[T; L], u: Option<[&[C; L]; 2]>, g: Option<&[T; L]>, out: &mut [MaybeUninit<T>; L]);
+/// What is done to any number of vectors of `L` elements. A trait and not a closure, as a closure would not be compiled
+/// for AVX-512 unless it happened to be inlined.
+trait Block<T, U, const L: usize> {
+    fn block(
+        &self,
+        x: &[[T; L]],
+        u: U,
+        g: Option<&[[T; L]]>,
+        out: &mut [[MaybeUninit<T>; L]],
+        stores: Stores,
+    );
 }
 
-/// Calls `block` for every full block of output that begins on a cache line, and for copies, padded with zeros, of
+/// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
+const PANEL: usize = 16;
+/// Vectors of 16-bit types after which what f32 could not decide is evaluated in f64: about five elements in 4 Ki of f16,
+/// where eight cost as much as one.
+const HALVES: usize = 256;
+
+/// Panels of x, g and out.
+macro_rules! for_panels {
+    ($size:ident, $x:ident, $g:ident, $out:ident => $body:expr) => {
+        for (i, ($x, $out)) in $x.chunks($size).zip($out.chunks_mut($size)).enumerate() {
+            let $g = $g.map(|g| &g[i * $size..][..$x.len()]);
+            $body
+        }
+    };
+}
+
+/// Calls `block` for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros, of
 /// what comes before and after.
 #[inline(always)]
 fn blocks<T, C, const L: usize, F, U, G>(pass: Pass<'_, F, U, G, T>)
 where
     T: Copy + Default,
-    C: Copy + Default,
-    F: Block<T, C, L>,
+    C: Copy,
+    F: Block<T, U, L>,
     U: Argument<C>,
     G: Factor<T>,
 {
-    let Pass { f, x, u, g, out } = pass;
-    let head = match x.len() {
-        0..SHORT => 0,
-        _ => out.as_ptr().align_offset(CACHE_LINE).min(x.len()),
+    let Pass {
+        f,
+        x,
+        u,
+        g,
+        out,
+        stores,
+    } = pass;
+    let (head, stores) = match x.len() {
+        0..SHORT => (0, Stores::Cached),
+        _ => (
+            out.as_ptr().align_offset(size_of::<[T; L]>()).min(x.len()),
+            stores,
+        ),
     };
     let (out_head, out) = out.split_at_mut(head);
-    padded_block(&f, &x[..head], u.part(0, head), g.part(0, head), out_head);
-    let len = x.len() - head;
-    let (x, u, g) = (&x[head..], u.part(head, len), g.part(head, len));
+    padded_block(&f, &x[..head], u, g.part(0, head), out_head);
+    let (x, u, g) = (&x[head..], u.skip(head), g.part(head, x.len() - head));
     let (full, rest) = x.as_chunks::<L>();
     let (out_full, out_rest) = out.as_chunks_mut::<L>();
-    for (i, (x, out)) in full.iter().zip(out_full).enumerate() {
-        let u = u.slices().map(|u| u.map(|u| &u.as_chunks::<L>().0[i]));
-        f.block(x, u, g.slice().map(|g| &g.as_chunks::<L>().0[i]), out);
-    }
-    let start = len - rest.len();
-    padded_block(
-        &f,
-        rest,
-        u.part(start, rest.len()),
-        g.part(start, rest.len()),
-        out_rest,
-    );
+    f.block(full, u, g.slice().map(|g| g.as_chunks().0), out_full, stores);
+    let start = x.len() - rest.len();
+    padded_block(&f, rest, u.skip(start), g.part(start, rest.len()), out_rest);
 }
 
-const CACHE_LINE: usize = 64;
 /// Below this length an extra block for the alignment costs more than unaligned stores do.
 const SHORT: usize = 1024;
 
-/// A block of fewer than `L` elements.
+/// A vector of fewer than `L` elements.
 #[inline(always)]
-fn padded_block<T, C, const L: usize, F, U, G>(f: &F, x: &[T], u: U, g: G, out: &mut [MaybeUninit<T>])
+fn padded_block<T, U: Copy, const L: usize, F, G>(f: &F, x: &[T], u: U, g: G, out: &mut [MaybeUninit<T>])
 where
     T: Copy + Default,
-    C: Copy + Default,
-    F: Block<T, C, L>,
-    U: Argument<C>,
+    F: Block<T, U, L>,
     G: Factor<T>,
 {
     if x.is_empty() {
         return;
     }
-    let u = u.slices().map(|u| u.map(padded::<C, L>));
-    let u = u.as_ref().map(|u| u.each_ref());
-    let mut results = [MaybeUninit::uninit(); L];
-    f.block(&padded(x), u, g.slice().map(padded).as_ref(), &mut results);
-    out.copy_from_slice(&results[..x.len()]);
+    let pad = |from: &[T]| {
+        let mut padded = [T::default(); L];
+        padded[..from.len()].copy_from_slice(from);
+        [padded]
+    };
+    let mut results = [[MaybeUninit::uninit(); L]];
+    let g = g.slice().map(pad);
+    f.block(
+        &pad(x),
+        u,
+        g.as_ref().map(|g| &g[..]),
+        &mut results,
+        Stores::Cached,
+    );
+    out.copy_from_slice(&results[0][..x.len()]);
 }
 
-#[inline(always)]
-fn padded<T: Copy + Default, const L: usize>(from: &[T]) -> [T; L] {
-    let mut padded = [T::default(); L];
-    padded[..from.len()].copy_from_slice(from);
-    padded
-}
+struct Whole<F>(F);
+struct InHalf<F>(F);
 
-/// A formula over vectors of f32 or f64, and whether a derivative has the scale as a factor.
-struct Full<F, const CHAINED: bool>(F);
-/// The same for 16-bit types.
-struct InHalf<F, const CHAINED: bool>(F);
-
-macro_rules! full {
+macro_rules! whole {
     ($t:ident, $vector:ident, $lanes:ident) => {
-        impl<F: Family, const CHAINED: bool> Block<$t, $t, $lanes> for Full<F, CHAINED> {
+        impl<F: Family, U: Argument<$t>> Block<$t, U, $lanes> for Whole<F> {
             #[inline(always)]
             fn block(
                 &self,
-                x: &[$t; $lanes],
-                u: Option<[&[$t; $lanes]; 2]>,
-                g: Option<&[$t; $lanes]>,
-                out: &mut [MaybeUninit<$t>; $lanes],
+                x: &[[$t; $lanes]],
+                u: U,
+                g: Option<&[[$t; $lanes]]>,
+                out: &mut [[MaybeUninit<$t>; $lanes]],
+                stores: Stores,
             ) {
-                let x = $vector::load(x);
-                let mut y = self.0.eval(match u {
-                    Some([scale, shift]) => x.fma($vector::load(scale), $vector::load(shift)),
-                    None => x,
+                let f = self.0;
+                let mut cursor = u.cursor();
+                for_panels!(PANEL, x, g, out => {
+                    // x·scale + shift, and scale.
+                    let mut affine = [MaybeUninit::uninit(); PANEL];
+                    if !U::PLAIN {
+                        for (x, a) in x.iter().zip(&mut affine) {
+                            let [scale, shift] = $vector::parameters(cursor.next($lanes));
+                            a.write(($vector::load(x).fma(scale, shift), scale));
+                        }
+                    }
+                    let argument = |i: usize, x: &[$t; $lanes]| match U::PLAIN {
+                        true => $vector::load(x),
+                        // SAFETY: the loop before has written one for every x.
+                        false => unsafe { affine[i].assume_init().0 },
+                    };
+                    let mut exponentials = [MaybeUninit::uninit(); PANEL];
+                    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+                    for (i, (x, e)) in x.iter().zip(&mut exponentials).enumerate() {
+                        e.write(f.exponential(argument(i, x)));
+                    }
+                    for (i, (x, r)) in x.iter().zip(&mut reciprocals).enumerate() {
+                        // SAFETY: the loop before has written one for every x.
+                        let e = unsafe { exponentials[i].assume_init() };
+                        r.write(f.reciprocal(argument(i, x), e));
+                    }
+                    for (i, (x, out)) in x.iter().zip(out).enumerate() {
+                        // SAFETY: as above.
+                        let (e, r) = unsafe { (exponentials[i].assume_init(), reciprocals[i].assume_init()) };
+                        let mut y = f.value(argument(i, x), e, r);
+                        if let Some(g) = g {
+                            y = $vector::load(&g[i]) * y;
+                        }
+                        if U::CHAINED {
+                            // SAFETY: as above.
+                            y = y * unsafe { affine[i].assume_init().1 };
+                        }
+                        y.store(out, stores)
+                    }
                 });
-                if let Some(g) = g {
-                    y = $vector::load(g) * y;
-                }
-                if let Some([scale, _]) = u.filter(|_| CHAINED) {
-                    y = y * $vector::load(scale);
-                }
-                y.store(out)
             }
         }
     };
 }
 
-full!(f32, F32, LANES);
-full!(f64, F64, LANES_F64);
+whole!(f32, F32, LANES);
+whole!(f64, F64, LANES_F64);
 
-impl<F: Family, T: Narrow, const CHAINED: bool> Block<T, f32, LANES> for InHalf<F, CHAINED> {
+impl<F: Family, T: Narrow, U: Argument<f32>> Block<T, U, LANES> for InHalf<F> {
     #[inline(always)]
     fn block(
         &self,
-        x: &[T; LANES],
-        u: Option<[&[f32; LANES]; 2]>,
-        g: Option<&[T; LANES]>,
-        out: &mut [MaybeUninit<T>; LANES],
+        x: &[[T; LANES]],
+        u: U,
+        g: Option<&[[T; LANES]]>,
+        out: &mut [[MaybeUninit<T>; LANES]],
+        stores: Stores,
     ) {
         let f = self.0;
-        let argument = match u {
-            Some([scale, shift]) => F32::widen(x).fma(F32::load(scale), F32::load(shift)),
-            None => F32::widen(x),
-        };
-        let Quick {
-            mut value,
-            mut magnitude,
-        } = f.quick(argument);
+        let mut cursor = u.cursor();
+        let mut first = 0;
+        for_panels!(HALVES, x, g, out => {
+            let mut uncertain = [0; HALVES];
+            let mut masks = uncertain.chunks_mut(PANEL);
+            {
+                let out = &mut *out;
+                for_panels!(PANEL, x, g, out => {
+                    let masks = masks.next().expect("as many as there are panels");
+                    in_f32::<F, T, U>(f, x, &mut cursor, g, out, masks, stores);
+                });
+            }
+            if uncertain != [0; HALVES] {
+                let (x, g) = (x.as_flattened(), g.map(<[_]>::as_flattened));
+                in_f64::<F, T, U>(f, x, u.skip(first), g, out.as_flattened_mut(), &uncertain);
+            }
+            first += HALVES * LANES;
+        });
+    }
+}
+
+/// Computes a panel in f32; sets a bit in `uncertain` where the error leaves open which 16 bits the result rounds to.
+#[inline(always)]
+fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
+    f: F,
+    x: &[[T; LANES]],
+    cursor: &mut U::Cursor,
+    g: Option<&[[T; LANES]]>,
+    out: &mut [[MaybeUninit<T>; LANES]],
+    uncertain: &mut [u16],
+    stores: Stores,
+) {
+    let mut exponentials = [MaybeUninit::uninit(); PANEL];
+    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+    let mut scales = [MaybeUninit::uninit(); PANEL];
+    for (i, (x, e)) in x.iter().zip(&mut exponentials).enumerate() {
+        let mut x = F32::widen(x);
+        if !U::PLAIN {
+            let [scale, shift] = F32::parameters(cursor.next(LANES));
+            x = x.fma(scale, shift);
+            scales[i].write(scale);
+        }
+        e.write((x, f.quick_exponential(x)));
+    }
+    for (e, r) in exponentials[..x.len()].iter().zip(&mut reciprocals) {
+        // SAFETY: the loop before has written one for every x.
+        let (x, e) = unsafe { e.assume_init() };
+        r.write(f.quick_reciprocal(x, e));
+    }
+    for (i, (out, uncertain)) in out.iter_mut().zip(uncertain).enumerate() {
+        // SAFETY: as above.
+        let ((x, e), r) = unsafe { (exponentials[i].assume_init(), reciprocals[i].assume_init()) };
+        let Quick { mut value, magnitude } = f.quick(x, e, r);
+        let g = g.map(|g| F32::widen(&g[i]));
+        let mut vanishing = 0;
         if let Some(g) = g {
-            let g = F32::widen(g);
+            if T::WIDE {
+                vanishing = value.zero_or_subnormal() & x.is_below(VANISHED);
+            }
             value = value * g;
-            magnitude = magnitude * g.abs();
         }
-        let chain = u.filter(|_| CHAINED).map(|[scale, _]| scale);
-        if let Some(scale) = chain.map(F32::load) {
+        // SAFETY: as above, where there is a scale.
+        let scale = U::CHAINED.then(|| unsafe { scales[i].assume_init() });
+        if let Some(scale) = scale {
             value = value * scale;
-            magnitude = magnitude * scale.abs();
         }
-        let error = F32::lit(quick_error::<F>(CHAINED));
-        let (low, high) = ((-magnitude).fma(error, value), magnitude.fma(error, value));
-        for part in 0..LANES / LANES_F64 {
-            let start = part * LANES_F64;
-            let mut certain = true;
-            for i in start / 16..(start + LANES_F64) / 16 {
-                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; the array has `CHAINS` times 16 elements.
-                certain &=
-                    unsafe { T::round_interval(low.0[i], high.0[i], out.as_mut_ptr().add(16 * i).cast()) };
+        if g.is_some() {
+            // An infinite factor times an f(x) that underflows in f32 is NaN there, and infinite in f64.
+            vanishing |= value.is_nan();
+        }
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        let (rounded, open) = unsafe {
+            match magnitude {
+                None => T::round_within_ulps::<F>(value.0, U::CHAINED),
+                Some(magnitude) => {
+                    let magnitude = g.map_or(magnitude, |g| magnitude * g.abs());
+                    let magnitude = scale.map_or(magnitude, |scale| magnitude * scale.abs());
+                    let error = F32::lit(quick_error::<F>(U::CHAINED));
+                    let (low, high) = ((-magnitude).fma(error, value), magnitude.fma(error, value));
+                    T::round_interval(low.0, high.0)
+                }
             }
-            if !certain {
-                let widen =
-                    |from: &[T; LANES]| F64::widen(from[start..].first_chunk().expect("LANES is a multiple"));
-                let mut y = f.eval(argument.widen_part(part));
-                if let Some(g) = g {
-                    y = widen(g) * y;
-                }
-                if let Some(scale) = chain {
-                    y = y * F32::load(scale).widen_part(part);
-                }
-                y.narrow(&mut out[start..start + LANES_F64]);
+        };
+        store_halves(rounded, out, stores);
+        *uncertain = vanishing | open;
+    }
+}
+
+/// Replaces what `uncertain` has a bit for by the value in f64, rounded once.
+#[inline(always)]
+fn in_f64<F: Family, T: Narrow, U: Argument<f32>>(
+    f: F,
+    x: &[T],
+    u: U,
+    g: Option<&[T]>,
+    out: &mut [MaybeUninit<T>],
+    uncertain: &[u16; HALVES],
+) {
+    let (mut places, mut count) = ([0; LANES_F64], 0);
+    // Most are zero: four at a time.
+    for (i, masks) in uncertain.as_chunks::<4>().0.iter().enumerate() {
+        let mut bits = masks
+            .iter()
+            .rev()
+            .fold(0u64, |bits, mask| bits << 16 | *mask as u64);
+        while bits != 0 {
+            places[count] = 4 * LANES * i + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            count += 1;
+            if count == LANES_F64 {
+                replace(f, x, u, g, out, &places);
+                count = 0;
             }
         }
+    }
+    replace(f, x, u, g, out, &places[..count]);
+}
+
+/// Evaluates up to eight elements in f64.
+#[inline(always)]
+fn replace<F: Family, T: Narrow, U: Argument<f32>>(
+    f: F,
+    x: &[T],
+    u: U,
+    g: Option<&[T]>,
+    out: &mut [MaybeUninit<T>],
+    places: &[usize],
+) {
+    if places.is_empty() {
+        return;
+    }
+    let eight = |value: &dyn Fn(usize) -> f32| {
+        let mut eight = [0.0; LANES_F64];
+        for (to, place) in eight.iter_mut().zip(places) {
+            *to = value(*place);
+        }
+        F64::of_singles(eight)
+    };
+    let mut y = f.eval(eight(&|at| {
+        let x = x[at].widen();
+        u.at(at).map_or(x, |[scale, shift]| x.mul_add(scale, shift))
+    }));
+    if let Some(g) = g {
+        y = eight(&|at| g[at].widen()) * y;
+    }
+    if U::CHAINED {
+        y = y * eight(&|at| u.at(at).map_or(1.0, |[scale, _]| scale));
+    }
+    for (place, y) in places.iter().zip(y.narrow::<T>()) {
+        out[*place].write(y);
     }
 }
 
@@ -192,18 +357,13 @@ macro_rules! with_simd {
             type Output = ();
             #[inline(always)]
             fn with_simd<S: Simd>(self, _: S) {
-                let Pass { f, x, u, g, out } = self.0;
-                // A const parameter cannot be `U::CHAINED` itself.
-                if U::CHAINED {
-                    blocks(Pass { f: $block::<F, true>(f), x, u, g, out })
-                } else {
-                    blocks(Pass { f: $block::<F, false>(f), x, u, g, out })
-                }
+                let Pass { f, x, u, g, out, stores } = self.0;
+                blocks(Pass { f: $block(f), x, u, g, out, stores })
             }
         }
     };
 }
 
-with_simd!(Vectors<f32, f32>, Full);
-with_simd!(Vectors<f64, f64>, Full);
+with_simd!(Vectors<f32, f32>, Whole);
+with_simd!(Vectors<f64, f64>, Whole);
 with_simd!(Halves<T, f32>, InHalf, T);

@@ -1,10 +1,12 @@
 //! Kernels over contiguous slices, per element type. One evaluation serves every length and position: what an
 //! element becomes does not depend on its neighbours.
 
+use super::argument::{fill, Argument};
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::isa::Isa;
-use super::round::Half;
+use super::output::Stores;
+use super::round::{Half, VANISHED};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::slice::HalfFloatSliceExt;
@@ -25,57 +27,8 @@ pub(super) trait Kernel: Copy + Send + Sync + 'static {
         u: U,
         g: G,
         out: &mut [MaybeUninit<Self>],
+        stores: Stores,
     );
-}
-
-/// What f is applied to.
-pub(super) trait Argument<C>: Copy {
-    /// Whether a derivative is one with respect to x, and so has the scale as a factor.
-    const CHAINED: bool;
-
-    /// Scale and shift.
-    fn slices(&self) -> Option<[&[C]; 2]>;
-    fn part(self, start: usize, len: usize) -> Self;
-}
-
-/// x.
-#[derive(Clone, Copy)]
-pub(super) struct Itself;
-
-impl<C> Argument<C> for Itself {
-    const CHAINED: bool = false;
-
-    #[inline(always)]
-    fn slices(&self) -> Option<[&[C]; 2]> {
-        None
-    }
-    #[inline(always)]
-    fn part(self, _: usize, _: usize) -> Self {
-        self
-    }
-}
-
-/// x·scale + shift, rounded once.
-#[derive(Clone, Copy)]
-pub(super) struct Affine<'a, C, const CHAINED: bool> {
-    pub(super) scale: &'a [C],
-    pub(super) shift: &'a [C],
-}
-
-impl<C: Copy, const CHAINED: bool> Argument<C> for Affine<'_, C, CHAINED> {
-    const CHAINED: bool = CHAINED;
-
-    #[inline(always)]
-    fn slices(&self) -> Option<[&[C]; 2]> {
-        Some([self.scale, self.shift])
-    }
-    #[inline(always)]
-    fn part(self, start: usize, len: usize) -> Self {
-        Self {
-            scale: &self.scale[start..start + len],
-            shift: &self.shift[start..start + len],
-        }
-    }
 }
 
 /// What f(x) is multiplied by.
@@ -188,24 +141,40 @@ pub(super) struct Pass<'a, F, U, G, T> {
     pub(super) u: U,
     pub(super) g: G,
     pub(super) out: &'a mut [MaybeUninit<T>],
+    /// Heeded by AVX-512.
+    pub(super) stores: Stores,
 }
+
+/// Elements whose scale and shift are laid out at a time, and elements of a 16-bit type that are widened at a time.
+const CHUNK: usize = 128;
 
 impl<F: Family, U: Argument<f32>, G: Factor<f32>> Loop for Pass<'_, F, U, G, f32> {
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let affine = self.u.slices();
-        for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
-            let u = affine.map_or(*x, |[a, b]| {
-                A::F32::of(*x).fma(A::F32::of(a[i]), A::F32::of(b[i])).get()
-            });
-            if F::SINGLE {
-                let y = self.f.eval(A::F32::of(u)).get();
-                let y = self.g.slice().map_or(y, |g| g[i] * y);
-                out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i]));
-            } else {
-                let y = self.f.eval(A::F64::of(u as f64)).get();
-                let y = self.g.slice().map_or(y, |g| g[i] as f64 * y);
-                out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i] as f64) as f32);
+        let mut cursor = self.u.cursor();
+        for (chunk, (x, out)) in self.x.chunks(CHUNK).zip(self.out.chunks_mut(CHUNK)).enumerate() {
+            let mut affine = [[1.0; CHUNK], [0.0; CHUNK]];
+            if !U::PLAIN {
+                fill(&mut cursor, x.len(), &mut affine);
+            }
+            let g = self.g.part(chunk * CHUNK, x.len());
+            for (i, (x, out)) in x.iter().zip(out).enumerate() {
+                let [scale, shift] = affine.each_ref().map(|a| a[i]);
+                let x = A::F32::of(*x);
+                let u = if U::PLAIN {
+                    x
+                } else {
+                    x.fma(A::F32::of(scale), A::F32::of(shift))
+                };
+                if F::SINGLE {
+                    let y = self.f.eval(u).get();
+                    let y = g.slice().map_or(y, |g| g[i] * y);
+                    out.write(if U::CHAINED { y * scale } else { y });
+                } else {
+                    let y = self.f.eval(A::F64::of(u.get() as f64)).get();
+                    let y = g.slice().map_or(y, |g| g[i] as f64 * y);
+                    out.write((if U::CHAINED { y * scale as f64 } else { y }) as f32);
+                }
             }
         }
     }
@@ -214,14 +183,25 @@ impl<F: Family, U: Argument<f32>, G: Factor<f32>> Loop for Pass<'_, F, U, G, f32
 impl<F: Family, U: Argument<f64>, G: Factor<f64>> Loop for Pass<'_, F, U, G, f64> {
     #[inline(always)]
     fn run<A: Arithmetic>(self) {
-        let affine = self.u.slices();
-        for (i, (x, out)) in self.x.iter().zip(self.out).enumerate() {
-            let u = affine.map_or(*x, |[a, b]| {
-                A::F64::of(*x).fma(A::F64::of(a[i]), A::F64::of(b[i])).get()
-            });
-            let y = self.f.eval(A::F64::of(u)).get();
-            let y = self.g.slice().map_or(y, |g| g[i] * y);
-            out.write(affine.filter(|_| U::CHAINED).map_or(y, |[a, _]| y * a[i]));
+        let mut cursor = self.u.cursor();
+        for (chunk, (x, out)) in self.x.chunks(CHUNK).zip(self.out.chunks_mut(CHUNK)).enumerate() {
+            let mut affine = [[1.0; CHUNK], [0.0; CHUNK]];
+            if !U::PLAIN {
+                fill(&mut cursor, x.len(), &mut affine);
+            }
+            let g = self.g.part(chunk * CHUNK, x.len());
+            for (i, (x, out)) in x.iter().zip(out).enumerate() {
+                let [scale, shift] = affine.each_ref().map(|a| a[i]);
+                let x = A::F64::of(*x);
+                let u = if U::PLAIN {
+                    x
+                } else {
+                    x.fma(A::F64::of(scale), A::F64::of(shift))
+                };
+                let y = self.f.eval(u).get();
+                let y = g.slice().map_or(y, |g| g[i] * y);
+                out.write(if U::CHAINED { y * scale } else { y });
+            }
         }
     }
 }
@@ -238,13 +218,18 @@ macro_rules! kernel {
                 u: U,
                 g: G,
                 out: &mut [MaybeUninit<Self>],
+                stores: Stores,
             ) {
                 assert_eq!(x.len(), out.len());
                 assert!(g.slice().is_none_or(|g| g.len() == x.len()));
-                assert!(u
-                    .slices()
-                    .is_none_or(|u| u.iter().all(|u| u.len() == x.len())));
-                let pass = Pass { f, x, u, g, out };
+                let pass = Pass {
+                    f,
+                    x,
+                    u,
+                    g,
+                    out,
+                    stores,
+                };
                 match isa.0 {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),
@@ -260,23 +245,20 @@ kernel!(f64 in f64, Vectors, true);
 kernel!(f16 in f32, Halves, F::QUICK);
 kernel!(bf16 in f32, Halves, F::QUICK);
 
-/// Elements of a 16-bit type that are widened at a time.
-const CHUNK: usize = 128;
-
 macro_rules! half_pass {
     ($t:ident) => {
         impl<F: Family, U: Argument<f32>, G: Factor<$t>> Loop for Pass<'_, F, U, G, $t> {
             #[inline(always)]
             fn run<A: Arithmetic>(self) {
-                let Self { f, x, u, g, out } = self;
-                for (i, out) in out.chunks_mut(CHUNK).enumerate() {
-                    let (start, len) = (i * CHUNK, out.len());
-                    let (x, u, g) = (
-                        &x[start..start + len],
-                        u.part(start, len),
-                        g.part(start, len),
-                    );
-                    half_chunk::<$t, A, F, U, G>(Pass { f, x, u, g, out });
+                let mut cursor = self.u.cursor();
+                let chunks = self.x.chunks(CHUNK).zip(self.out.chunks_mut(CHUNK));
+                for (i, (x, out)) in chunks.enumerate() {
+                    let mut affine = [[1.0; CHUNK], [0.0; CHUNK]];
+                    if !U::PLAIN {
+                        fill(&mut cursor, x.len(), &mut affine);
+                    }
+                    let g = self.g.part(i * CHUNK, x.len());
+                    half_chunk::<$t, A, F, U, G>(self.f, x, &affine, g, out);
                 }
             }
         }
@@ -294,11 +276,15 @@ pub(super) fn quick_error<F: Family>(chained: bool) -> f64 {
 /// Up to `CHUNK` elements: in f32 where both ends of its error interval round to the same 16 bits, in f64 where
 /// they do not.
 #[inline(always)]
-fn half_chunk<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, G: Factor<T>>(pass: Pass<'_, F, U, G, T>)
-where
+fn half_chunk<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, G: Factor<T>>(
+    f: F,
+    x: &[T],
+    affine: &[[f32; CHUNK]; 2],
+    g: G,
+    out: &mut [MaybeUninit<T>],
+) where
     [T]: HalfFloatSliceExt,
 {
-    let Pass { f, x, u, g, out } = pass;
     let n = x.len();
     let mut wide = [0f32; CHUNK];
     x.convert_to_f32_slice(&mut wide[..n]);
@@ -306,17 +292,16 @@ where
     if let Some(g) = g.slice() {
         g.convert_to_f32_slice(&mut factors[..n]);
     }
-    let mut scales = [1f32; CHUNK];
-    if let Some([scale, shift]) = u.slices() {
+    let [scale, shift] = affine;
+    if !U::PLAIN {
         for (x, (a, b)) in wide.iter_mut().zip(scale.iter().zip(shift)) {
             *x = A::F32::of(*x).fma(A::F32::of(*a), A::F32::of(*b)).get();
         }
-        if U::CHAINED {
-            scales[..n].copy_from_slice(scale);
-        }
     }
+    let ones = [1f32; CHUNK];
+    let scales = if U::CHAINED { scale } else { &ones };
     if !F::QUICK {
-        for (x, (g, a)) in wide.iter_mut().zip(factors.iter().zip(&scales)) {
+        for (x, (g, a)) in wide.iter_mut().zip(factors.iter().zip(scales)) {
             let y = f.eval(A::F64::of(*x as f64)).get();
             *x = super::round::to_odd(*g as f64 * y * *a as f64);
         }
@@ -326,11 +311,17 @@ where
     let bound = A::F32::lit(quick_error::<F>(U::CHAINED));
     let (mut low, mut high) = ([0f32; CHUNK], [0f32; CHUNK]);
     for i in 0..CHUNK {
-        let y = f.quick(A::F32::of(wide[i]));
+        let x = A::F32::of(wide[i]);
+        let e = f.quick_exponential(x);
+        let y = f.quick(x, e, f.quick_reciprocal(x, e));
         let (g, a) = (A::F32::of(factors[i]), A::F32::of(scales[i]));
-        let (value, error) = (y.value * g * a, y.magnitude * g.abs() * a.abs() * bound);
+        let magnitude = y.magnitude.unwrap_or(y.value.abs());
+        let (value, error) = (y.value * g * a, magnitude * g.abs() * a.abs() * bound);
         low[i] = (value - error).get();
         high[i] = (value + error).get();
+        if T::WIDE && g.get() != 1.0 && y.value.get().abs() < f32::MIN_POSITIVE && wide[i].abs() < VANISHED {
+            high[i] = f32::NAN;
+        }
     }
     let mut other = [MaybeUninit::uninit(); CHUNK];
     T::narrow(&low[..n], out);

@@ -70,8 +70,8 @@ impl<'a, T: Copy> Source<'a, T> {
         T: Send + Sync,
     {
         let n = self.shape.dims.iter().product();
-        output::collect(op, n, |range, out| {
-            unary(self, range, out, |values, out| {
+        output::collect(op, n, |range, out, _| {
+            unary(self, range, out, |_, values, out| {
                 for (to, value) in out.iter_mut().zip(values) {
                     to.write(*value);
                 }
@@ -80,18 +80,18 @@ impl<'a, T: Copy> Source<'a, T> {
     }
 }
 
-/// Calls `kernel` with slices of input and output that together cover positions `range` of the output.
+/// Calls `kernel` with positions and slices of input and output that together cover positions `range` of the output.
 pub(super) fn unary<T: Copy>(
     x: &Source<T>,
     range: Range<usize>,
     out: &mut [MaybeUninit<T>],
-    kernel: impl Fn(&[T], &mut [MaybeUninit<T>]),
+    kernel: impl Fn(usize, &[T], &mut [MaybeUninit<T>]),
 ) {
     let mut block = [MaybeUninit::uninit(); BLOCK];
     let mut at = range.start;
     while at < range.end {
         let n = step(x.direct(at), range.end - at);
-        kernel(x.run(at, n, &mut block), &mut out[at - range.start..][..n]);
+        kernel(at, x.run(at, n, &mut block), &mut out[at - range.start..][..n]);
         at += n;
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn binary<T: Copy>(
     [x, g]: [&Source<T>; 2],
     range: Range<usize>,
     out: &mut [MaybeUninit<T>],
-    kernel: impl Fn(&[T], &[T], &mut [MaybeUninit<T>]),
+    kernel: impl Fn(usize, &[T], &[T], &mut [MaybeUninit<T>]),
 ) {
     let mut blocks = [[MaybeUninit::uninit(); BLOCK]; 2];
     let [x_block, g_block] = &mut blocks;
@@ -109,7 +109,7 @@ pub(super) fn binary<T: Copy>(
     while at < range.end {
         let n = step(x.direct(at).min(g.direct(at)), range.end - at);
         let (x, g) = (x.run(at, n, x_block), g.run(at, n, g_block));
-        kernel(x, g, &mut out[at - range.start..][..n]);
+        kernel(at, x, g, &mut out[at - range.start..][..n]);
         at += n;
     }
 }

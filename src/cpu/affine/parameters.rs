@@ -1,92 +1,50 @@
-//! Scale and shift, element by element.
+//! Scale and shift of every channel, in the form that kernels read.
 
-use super::{Channels, Scalar, BLOCK};
+use super::{Scalar, Shape};
+use crate::cpu::argument::{Affine, Channels, STEP};
 
-/// Scale and shift of every channel, ready to be walked along the elements.
+/// Scale and shift.
 pub(super) struct Parameters<C> {
-    pub(super) channels: Channels,
+    /// By channel; or by element of one or more periods and [`STEP`] more, where a channel is too narrow.
     values: [Vec<C>; 2],
-    /// One or more periods of elements, where channels are too narrow for runs of equal values.
-    table: Option<[Vec<C>; 2]>,
+    /// Elements after which a table begins again, if it is one.
+    period: Option<usize>,
+    inner: usize,
 }
-
-/// From so many elements of a channel side by side on, filling a run of equal values takes less than reading a table.
-pub(super) const RUN_MIN: usize = 16;
-/// A longer period is not laid out as a table, unless it lies in memory as one.
-const TABLE_MAX: usize = 16 * 1024;
 
 impl<C: Scalar> Parameters<C> {
-    pub(super) fn new(channels: Channels, scale: Vec<C>, shift: Vec<C>) -> Self {
-        let (inner, period) = (channels.inner, channels.period());
-        let tabled = inner < RUN_MIN && period <= TABLE_MAX || inner == 1;
-        let table = (tabled && period > 0).then(|| {
-            // Whole periods, and so many that a block is rarely cut short.
-            let repeats = if period < 4 * BLOCK {
-                (4 * BLOCK).div_ceil(period)
-            } else {
-                1
+    pub(super) fn new(shape: Shape, scale: Vec<C>, shift: Vec<C>) -> Self {
+        let inner = shape.inner;
+        if !shape.is_narrow() || shape.period() == 0 {
+            return Self {
+                values: [scale, shift],
+                period: None,
+                inner,
             };
-            [&scale, &shift].map(|values| {
-                let one = values.iter().flat_map(|v| std::iter::repeat_n(*v, inner));
-                one.collect::<Vec<_>>().repeat(repeats)
-            })
-        });
+        }
+        // A period is at least a step long.
+        let period = shape.period() * STEP.div_ceil(shape.period());
+        let table = |values: Vec<C>| {
+            let elements = values.iter().flat_map(|v| std::iter::repeat_n(*v, inner));
+            elements.cycle().take(period + STEP).collect()
+        };
         Self {
-            channels,
-            values: [scale, shift],
-            table,
+            values: [table(scale), table(shift)],
+            period: Some(period),
+            inner,
         }
     }
 
-    pub(super) fn walk(&self) -> Walk<'_, C> {
-        Walk {
-            parameters: self,
-            blocks: [[C::default(); BLOCK]; 2],
-            filled: None,
-        }
-    }
-}
-
-/// A place to lay out what no table has.
-pub(super) struct Walk<'a, C> {
-    parameters: &'a Parameters<C>,
-    blocks: [[C; BLOCK]; 2],
-    /// The channel that both blocks are full of.
-    filled: Option<usize>,
-}
-
-impl<C: Scalar> Walk<'_, C> {
-    /// Scale and shift of the elements from `start` on: at least one, at most `most` and at most `BLOCK`.
-    pub(super) fn at(&mut self, start: usize, most: usize) -> [&[C]; 2] {
-        let most = most.min(BLOCK);
-        if let Some(table) = &self.parameters.table {
-            let from = start % table[0].len();
-            let n = most.min(table[0].len() - from);
-            return table.each_ref().map(|t| &t[from..from + n]);
-        }
-        let Channels { count, inner } = self.parameters.channels;
-        let channel = |at: usize| at / inner % count;
-        if inner - start % inner >= most {
-            // One channel: blocks may still be full of it.
-            let channel = channel(start);
-            if self.filled != Some(channel) {
-                for (block, values) in self.blocks.iter_mut().zip(&self.parameters.values) {
-                    block.fill(values[channel]);
-                }
-                self.filled = Some(channel);
-            }
-        } else {
-            self.filled = None;
-            let mut done = 0;
-            while done < most {
-                let at = start + done;
-                let n = (inner - at % inner).min(most - done);
-                for (block, values) in self.blocks.iter_mut().zip(&self.parameters.values) {
-                    block[done..done + n].fill(values[channel(at)]);
-                }
-                done += n;
-            }
-        }
-        self.blocks.each_ref().map(|b| &b[..most])
+    /// From the element at position `first` on.
+    pub(super) fn from<const CHAINED: bool>(&self, first: usize) -> Affine<'_, C, CHAINED> {
+        let values = self.values.each_ref().map(|v| &v[..]);
+        let channels = match self.period {
+            Some(period) => Channels::Table { values, period },
+            None => Channels::Runs {
+                values,
+                inner: self.inner,
+            },
+        };
+        Affine { channels, first }
     }
 }

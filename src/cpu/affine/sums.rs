@@ -2,10 +2,9 @@
 //!
 //! Which elements are added in which order follows from the shape alone, not from the number of threads.
 
-use super::parameters::RUN_MIN;
-use super::{Channels, Float, Parameters, Scalar, BLOCK};
-use crate::cpu::output;
-use crate::cpu::slice::{Affine, Kernel};
+use super::{Float, Parameters, Scalar, Shape, BLOCK};
+use crate::cpu::output::{self, Stores};
+use crate::cpu::slice::Kernel;
 use crate::cpu::walk::Source;
 use crate::cpu::Isa;
 use crate::family::Family;
@@ -22,22 +21,23 @@ pub(super) fn sums<T: Float, F: Family>(
     f: F,
     sources: [&Source<T>; 2],
     parameters: &Parameters<T::Compute>,
+    shape: Shape,
     len: usize,
 ) -> [Vec<f64>; 2] {
-    let channels = parameters.channels;
-    let mut totals = [(); 2].map(|()| vec![0.0; channels.count]);
+    let mut totals = [(); 2].map(|()| vec![0.0; shape.channels]);
     if len == 0 {
         return totals;
     }
     // Whole periods of a table, whole runs of a channel.
-    let step = match channels.inner < RUN_MIN {
-        true => channels.period(),
-        false => channels.inner,
+    let step = if shape.is_narrow() {
+        shape.period()
+    } else {
+        shape.inner
     };
     let unit = step * (len.div_ceil(UNITS_MAX).max(UNIT_MIN)).div_ceil(step);
     let parts = output::map_units(len.div_ceil(unit), |i| {
         let range = i * unit..len.min((i + 1) * unit);
-        let mut part = Part::new(channels, range.clone());
+        let mut part = Part::new(shape, range.clone());
         products(f, sources, parameters, range, |start, x, product| {
             part.add(start, x, product)
         });
@@ -61,26 +61,32 @@ fn products<T: Float, F: Family>(
     let (mut x_block, mut g_block) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
     let mut wide = [[T::Compute::default(); BLOCK]; 2];
     let mut product = [MaybeUninit::uninit(); BLOCK];
-    let mut walk = parameters.walk();
     let mut start = range.start;
     while start < range.end {
-        let [scale, shift] = walk.at(start, range.end - start);
-        let n = scale.len();
+        let n = BLOCK.min(range.end - start);
         let [x_wide, g_wide] = &mut wide;
         T::widen(x.run(start, n, &mut x_block), &mut x_wide[..n]);
         T::widen(g.run(start, n, &mut g_block), &mut g_wide[..n]);
-        let u = Affine::<_, false> { scale, shift };
-        T::Compute::run(isa, f, &x_wide[..n], u, &g_wide[..n], &mut product[..n]);
+        let (x, g) = (&x_wide[..n], &g_wide[..n]);
+        T::Compute::run(
+            isa,
+            f,
+            x,
+            parameters.from::<false>(start),
+            g,
+            &mut product[..n],
+            Stores::Cached,
+        );
         // SAFETY: `run` has written the first n elements.
         let product = unsafe { std::slice::from_raw_parts(product.as_ptr().cast(), n) };
-        each(start, &x_wide[..n], product);
+        each(start, x, product);
         start += n;
     }
 }
 
 /// The sums of a range of elements.
 struct Part {
-    channels: Channels,
+    shape: Shape,
     /// Of the first run or period.
     first: usize,
     /// Per run of a channel, or per element of a period.
@@ -88,27 +94,27 @@ struct Part {
 }
 
 impl Part {
-    fn new(channels: Channels, range: Range<usize>) -> Self {
-        let (first, len) = match channels.inner < RUN_MIN {
-            true => (0, channels.period()),
+    fn new(shape: Shape, range: Range<usize>) -> Self {
+        let (first, len) = match shape.is_narrow() {
+            true => (0, shape.period()),
             false => {
-                let runs = range.len().div_ceil(channels.inner);
-                (range.start / channels.inner, runs.min(channels.count))
+                let runs = range.len().div_ceil(shape.inner);
+                (range.start / shape.inner, runs.min(shape.channels))
             }
         };
         Self {
-            channels,
+            shape,
             first,
             sums: vec![[0.0; 2]; len],
         }
     }
 
     fn add<C: Scalar>(&mut self, start: usize, x: &[C], product: &[C]) {
-        let inner = self.channels.inner;
+        let inner = self.shape.inner;
         let mut done = 0;
         while done < x.len() {
             let at = start + done;
-            if inner < RUN_MIN {
+            if self.shape.is_narrow() {
                 let from = at % self.sums.len();
                 let n = (self.sums.len() - from).min(x.len() - done);
                 let values = x[done..].iter().zip(&product[done..]);
@@ -121,7 +127,7 @@ impl Part {
             } else {
                 let n = (inner - at % inner).min(x.len() - done);
                 let [times_x, plain] = dot(&x[done..done + n], &product[done..done + n]);
-                let run = (at / inner - self.first) % self.channels.count;
+                let run = (at / inner - self.first) % self.shape.channels;
                 self.sums[run][0] += times_x;
                 self.sums[run][1] += plain;
                 done += n;
@@ -131,9 +137,9 @@ impl Part {
 
     fn add_to(&self, totals: &mut [Vec<f64>; 2]) {
         for (i, sum) in self.sums.iter().enumerate() {
-            let channel = match self.channels.inner < RUN_MIN {
-                true => i / self.channels.inner,
-                false => (self.first + i) % self.channels.count,
+            let channel = match self.shape.is_narrow() {
+                true => i / self.shape.inner,
+                false => (self.first + i) % self.shape.channels,
             };
             totals[0][channel] += sum[0];
             totals[1][channel] += sum[1];

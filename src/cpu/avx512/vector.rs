@@ -1,42 +1,17 @@
 //! Vectors of f32 and f64 as arithmetic types for the formulas.
 
+use super::super::argument::Values;
+use super::super::output::Stores;
 use super::convert::{half_to_odd, Narrow};
 use crate::real::{constants, Real};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 use std::mem::MaybeUninit;
 
-/// Vectors that are evaluated together: the formulas are chains of dependent instructions, of which a core keeps
-/// about one in flight at a time; four interleaved ones gave 1.1 to 1.2 times the throughput of two.
-pub(super) const CHAINS: usize = 4;
-pub(super) const LANES: usize = 16 * CHAINS;
-pub(super) const LANES_F64: usize = 8 * CHAINS;
+pub(super) const LANES: usize = 16;
+pub(super) const LANES_F64: usize = 8;
 
-/// An array with one entry for each of the `CHAINS` registers.
-macro_rules! each {
-    ($i:ident => $value:expr) => {
-        [
-            {
-                let $i = 0;
-                $value
-            },
-            {
-                let $i = 1;
-                $value
-            },
-            {
-                let $i = 2;
-                $value
-            },
-            {
-                let $i = 3;
-                $value
-            },
-        ]
-    };
-}
-
-/// A vector type over CHAINS registers.
+/// A register as an arithmetic type.
 ///
 /// The intrinsics are sound to call because these types are used only inside [`Simd::vectorize`] of `pulp::x86::V4`,
 /// which exists only where the processor has AVX-512 F, BW, CD, DQ and VL.
@@ -48,14 +23,14 @@ macro_rules! vector {
         $rcp14:ident $newton:literal, shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
     ) => {
         #[derive(Clone, Copy)]
-        pub(super) struct $name(pub(super) [$register; CHAINS]);
+        pub(super) struct $name(pub(super) $register);
 
         $(impl $trait for $name {
             type Output = Self;
             #[inline(always)]
             fn $method(self, b: Self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $op(self.0[i], b.0[i])) })
+                Self(unsafe { $op(self.0, b.0) })
             }
         })*
 
@@ -64,11 +39,31 @@ macro_rules! vector {
             #[inline(always)]
             fn neg(self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $xor(self.0[i], $set1(-0.0))) })
+                Self(unsafe { $xor(self.0, $set1(-0.0)) })
             }
         }
 
         impl $name {
+            /// Scale and shift of a vector's elements.
+            #[inline(always)]
+            pub(super) fn parameters(values: Values<'_, $t>) -> [Self; 2] {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; `Each` has `STEP` values, which
+                // are as many as lanes, or more.
+                unsafe {
+                    match values {
+                        Values::Same(same) => same.map(|v| Self($set1(v))),
+                        Values::Two(first, [here, next]) => {
+                            let mask = (1u32 << first).wrapping_sub(1) as _;
+                            [0, 1].map(|i| Self($blend(mask, $set1(next[i]), $set1(here[i]))))
+                        }
+                        Values::Each(each) => {
+                            const LANES: usize = size_of::<$register>() / size_of::<$t>();
+                            each.map(|v| Self::load(v.first_chunk::<LANES>().expect("at least STEP values")))
+                        }
+                    }
+                }
+            }
+
             /// r improved by one Newton step: twice the bits.
             #[inline(always)]
             fn newton(self, r: Self) -> Self {
@@ -82,17 +77,17 @@ macro_rules! vector {
             #[inline(always)]
             fn lit(x: f64) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self([unsafe { $set1(x as $t) }; CHAINS])
+                Self(unsafe { $set1(x as $t) })
             }
             #[inline(always)]
             fn fma(self, b: Self, c: Self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $fmadd(self.0[i], b.0[i], c.0[i])) })
+                Self(unsafe { $fmadd(self.0, b.0, c.0) })
             }
             #[inline(always)]
             fn recip(self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                let r = Self(unsafe { each!(i => $rcp14(self.0[i])) });
+                let r = Self(unsafe { $rcp14(self.0) });
                 if $newton {
                     self.newton(r)
                 } else {
@@ -110,32 +105,28 @@ macro_rules! vector {
             #[inline(always)]
             fn exp2_of_magic(self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe {
-                    each!(i => $of_bits($shift::<$mantissa>($to_bits(self.0[i]))))
-                })
+                Self(unsafe { $of_bits($shift::<$mantissa>($to_bits(self.0))) })
             }
             #[inline(always)]
             fn abs(self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $abs(self.0[i])) })
+                Self(unsafe { $abs(self.0) })
             }
             #[inline(always)]
             fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe {
-                    each!(i => $blend($compare::<_CMP_GT_OQ>(a.0[i], b.0[i]), e.0[i], t.0[i]))
-                })
+                Self(unsafe { $blend($compare::<_CMP_GT_OQ>(a.0, b.0), e.0, t.0) })
             }
             // The instructions return their second operand where one is NaN.
             #[inline(always)]
             fn at_least(self, low: f64) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $max($set1(low as $t), self.0[i])) })
+                Self(unsafe { $max($set1(low as $t), self.0) })
             }
             #[inline(always)]
             fn at_most(self, high: f64) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-                Self(unsafe { each!(i => $min($set1(high as $t), self.0[i])) })
+                Self(unsafe { $min($set1(high as $t), self.0) })
             }
         }
     };
@@ -157,21 +148,8 @@ vector!(
 impl F32 {
     #[inline(always)]
     pub(super) fn widen<T: Narrow>(x: &[T; LANES]) -> Self {
-        // SAFETY: the array has `CHAINS` times 16 elements.
-        Self(unsafe { each!(i => T::expand(_mm256_loadu_si256(x.as_ptr().add(16 * i).cast()))) })
-    }
-
-    /// The first or the second half, exactly.
-    #[inline(always)]
-    pub(super) fn widen_part(self, part: usize) -> F64 {
-        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-        F64(unsafe {
-            each!(i => {
-                let v = self.0[(CHAINS * part + i) / 2];
-                let half = if i % 2 == 0 { _mm512_castps512_ps256(v) } else { _mm512_extractf32x8_ps::<1>(v) };
-                _mm512_cvtps_pd(half)
-            })
-        })
+        // SAFETY: the array has 16 elements of 16 bits.
+        Self(unsafe { T::expand(_mm256_loadu_si256(x.as_ptr().cast())) })
     }
 
     #[inline(always)]
@@ -180,16 +158,53 @@ impl F32 {
     }
 
     #[inline(always)]
-    pub(super) fn load(from: &[f32; LANES]) -> Self {
-        // SAFETY: the array has `CHAINS` times 16 elements.
-        Self(unsafe { each!(i => _mm512_loadu_ps(from.as_ptr().add(16 * i))) })
+    pub(super) fn zero_or_subnormal(self) -> u16 {
+        const ZEROS: i32 = 0x02 | 0x04;
+        const SUBNORMAL: i32 = 0x20;
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        unsafe { _mm512_fpclass_ps_mask::<{ ZEROS | SUBNORMAL }>(self.0) }
     }
 
     #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES]) {
-        for (i, v) in self.0.into_iter().enumerate() {
-            // SAFETY: as in `load`.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr().cast::<f32>().add(16 * i), v) }
+    pub(super) fn is_nan(self) -> u16 {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0) }
+    }
+
+    /// Whether |self| is below `bound`.
+    #[inline(always)]
+    pub(super) fn is_below(self, bound: f32) -> u16 {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(self.0), _mm512_set1_ps(bound)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: the array has 16 elements.
+        Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+    }
+
+    #[inline(always)]
+    pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES], stores: Stores) {
+        let to = to.as_mut_ptr().cast::<f32>();
+        // SAFETY: as in `load`; where stores are to be streaming, `blocks` has aligned the output.
+        unsafe {
+            match stores {
+                Stores::Cached => _mm512_storeu_ps(to, self.0),
+                Stores::Streaming => _mm512_stream_ps(to, self.0),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn store_halves<T: Narrow>(bits: __m256i, to: &mut [MaybeUninit<T>; LANES], stores: Stores) {
+    let to = to.as_mut_ptr().cast();
+    // SAFETY: as for `F32::store`.
+    unsafe {
+        match stores {
+            Stores::Cached => _mm256_storeu_si256(to, bits),
+            Stores::Streaming => _mm256_stream_si256(to, bits),
         }
     }
 }
@@ -198,44 +213,43 @@ impl F64 {
     #[inline(always)]
     fn round_to_single(self) -> Self {
         // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-        Self(unsafe { each!(i => _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0[i]))) })
-    }
-
-    #[inline(always)]
-    pub(super) fn widen<T: Narrow>(from: &[T; LANES_F64]) -> Self {
-        // SAFETY: the array has `CHAINS` times 8 elements of 16 bits.
-        Self(unsafe {
-            each!(i => {
-                let eight = _mm_loadu_si128(from.as_ptr().add(8 * i).cast());
-                _mm512_cvtps_pd(_mm512_castps512_ps256(T::expand(_mm256_castsi128_si256(eight))))
-            })
-        })
+        Self(unsafe { _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0)) })
     }
 
     /// To 16 bits, through f32 rounded to odd: the second rounding comes out as a single one would.
     #[inline(always)]
-    pub(super) fn narrow<T: Narrow>(self, out: &mut [MaybeUninit<T>]) {
-        assert_eq!(out.len(), LANES_F64);
-        for i in 0..CHAINS {
-            // SAFETY: the slice has `CHAINS` times 8 elements of 16 bits.
-            unsafe {
-                let short = T::contract(_mm512_castps256_ps512(half_to_odd(self.0[i])));
-                _mm_storeu_si128(out.as_mut_ptr().add(8 * i).cast(), _mm256_castsi256_si128(short));
-            }
+    pub(super) fn narrow<T: Narrow>(self) -> [T; LANES_F64] {
+        let mut out = [T::default(); LANES_F64];
+        // SAFETY: the array has 8 elements of 16 bits.
+        unsafe {
+            let short = T::contract(_mm512_castps256_ps512(half_to_odd(self.0)));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(short));
         }
+        out
+    }
+
+    /// Exactly.
+    #[inline(always)]
+    pub(super) fn of_singles(from: [f32; LANES_F64]) -> Self {
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; the array has 8 elements.
+        Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(from.as_ptr())) })
     }
 
     #[inline(always)]
     pub(super) fn load(from: &[f64; LANES_F64]) -> Self {
-        // SAFETY: the array has `CHAINS` times 8 elements.
-        Self(unsafe { each!(i => _mm512_loadu_pd(from.as_ptr().add(8 * i))) })
+        // SAFETY: the array has 8 elements.
+        Self(unsafe { _mm512_loadu_pd(from.as_ptr()) })
     }
 
     #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64]) {
-        for (i, v) in self.0.into_iter().enumerate() {
-            // SAFETY: as in `load`.
-            unsafe { _mm512_storeu_pd(to.as_mut_ptr().cast::<f64>().add(8 * i), v) }
+    pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64], stores: Stores) {
+        let to = to.as_mut_ptr().cast::<f64>();
+        // SAFETY: as in `load`; where stores are to be streaming, `blocks` has aligned the output.
+        unsafe {
+            match stores {
+                Stores::Cached => _mm512_storeu_pd(to, self.0),
+                Stores::Streaming => _mm512_stream_pd(to, self.0),
+            }
         }
     }
 }
