@@ -80,15 +80,11 @@ fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout)
     }
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(op, len, |range, out, stores| {
-            T::run(isa, f, &x[range], Itself, One, out, stores)
-        });
+        return output::collect(op, len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
     }
     let x = Source::new(op, x, layout)?;
-    output::collect(op, len, |range, out, stores| {
-        walk::unary(&x, range, out, |_, x, out| {
-            T::run(isa, f, x, Itself, One, out, stores)
-        })
+    output::collect(op, len, |range, out| {
+        walk::unary(&x, range, out, |_, x, out| T::run(isa, f, x, Itself, One, out))
     })
 }
 
@@ -108,14 +104,14 @@ fn binary<T: Kernel, F: Family>(
     }
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(op, len, |range, out, stores| {
-            T::run(isa, f, &x[range.clone()], Itself, &g[range], out, stores)
+        return output::collect(op, len, |range, out| {
+            T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
         });
     }
     let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
-    output::collect(op, len, |range, out, stores| {
+    output::collect(op, len, |range, out| {
         walk::binary([&x, &g], range, out, |_, x, g, out| {
-            T::run(isa, f, x, Itself, g, out, stores)
+            T::run(isa, f, x, Itself, g, out)
         })
     })
 }

@@ -203,12 +203,12 @@ fn elementwise<T: Float, F: Family, const CHAINED: bool>(
     len: usize,
 ) -> Result<Vec<T>> {
     let isa = Isa::get();
-    output::collect(op, len, |range, out, stores| {
+    output::collect(op, len, |range, out| {
         let kernel = |at: usize, x: &[T], g: Option<&[T]>, out: &mut [MaybeUninit<T>]| {
             let u = parameters.from::<CHAINED>(at);
             match g {
-                Some(g) => T::run(isa, f, x, u, g, out, stores),
-                None => T::run(isa, f, x, u, One, out, stores),
+                Some(g) => T::run(isa, f, x, u, g, out),
+                None => T::run(isa, f, x, u, One, out),
             }
         };
         match g {

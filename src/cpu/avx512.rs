@@ -1,16 +1,15 @@
-//! AVX-512, in stages.
+//! AVX-512, in three stages.
 //!
 //! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division by
-//! `vrcp14`, which the formulas allow because they correct the reciprocal by a residual; nor to run the formulas in
-//! stages. A formula is a chain of some 110 cycles of dependent instructions. What a core keeps in flight is a fixed
-//! number of instructions, about five vectors' worth, which then take 20 cycles each. Two loops over a panel that
-//! stays in L1, first the exponentials, then the rest, halve the length of the chain and with it the time.
+//! `vrcp14`, which the formulas allow because they correct the reciprocal by a residual; nor to run the stages of a
+//! formula apart. A formula is a chain of some 110 cycles of dependent instructions, of which a core can hold a fixed
+//! number, about 120 on a Zen 5, until their operands arrive. Loops over a panel that stays in L1, one per stage, shorten
+//! the chain and the number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
 
 mod convert;
 mod vector;
 
 use super::argument::{Argument, Cursor};
-use super::output::Stores;
 use super::round::VANISHED;
 use super::slice::{quick_error, Factor, Pass};
 use crate::family::Family;
@@ -24,21 +23,14 @@ use vector::{store_halves, F32, F64, LANES, LANES_F64};
 /// A [`Pass`] in the vector types of this file.
 pub(super) struct Vectors<P>(pub(super) P);
 
-/// As [`Vectors`], for 16-bit types: both ends of the error interval of the value in f32 are rounded, and where
-/// they differ the element is evaluated in f64.
+/// As [`Vectors`], for 16-bit types: where the error of the value in f32 leaves open what it rounds to, the element is
+/// evaluated in f64.
 pub(super) struct Halves<P>(pub(super) P);
 
 /// What is done to any number of vectors of `L` elements. A trait and not a closure, as a closure would not be compiled
 /// for AVX-512 unless it happened to be inlined.
 trait Block<T, U, const L: usize> {
-    fn block(
-        &self,
-        x: &[[T; L]],
-        u: U,
-        g: Option<&[[T; L]]>,
-        out: &mut [[MaybeUninit<T>; L]],
-        stores: Stores,
-    );
+    fn block(&self, x: &[[T; L]], u: U, g: Option<&[[T; L]]>, out: &mut [[MaybeUninit<T>; L]]);
 }
 
 /// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
@@ -68,27 +60,17 @@ where
     U: Argument<C>,
     G: Factor<T>,
 {
-    let Pass {
-        f,
-        x,
-        u,
-        g,
-        out,
-        stores,
-    } = pass;
-    let (head, stores) = match x.len() {
-        0..SHORT => (0, Stores::Cached),
-        _ => (
-            out.as_ptr().align_offset(size_of::<[T; L]>()).min(x.len()),
-            stores,
-        ),
+    let Pass { f, x, u, g, out } = pass;
+    let head = match x.len() {
+        0..SHORT => 0,
+        _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(x.len()),
     };
     let (out_head, out) = out.split_at_mut(head);
     padded_block(&f, &x[..head], u, g.part(0, head), out_head);
     let (x, u, g) = (&x[head..], u.skip(head), g.part(head, x.len() - head));
     let (full, rest) = x.as_chunks::<L>();
     let (out_full, out_rest) = out.as_chunks_mut::<L>();
-    f.block(full, u, g.slice().map(|g| g.as_chunks().0), out_full, stores);
+    f.block(full, u, g.slice().map(|g| g.as_chunks().0), out_full);
     let start = x.len() - rest.len();
     padded_block(&f, rest, u.skip(start), g.part(start, rest.len()), out_rest);
 }
@@ -114,13 +96,7 @@ where
     };
     let mut results = [[MaybeUninit::uninit(); L]];
     let g = g.slice().map(pad);
-    f.block(
-        &pad(x),
-        u,
-        g.as_ref().map(|g| &g[..]),
-        &mut results,
-        Stores::Cached,
-    );
+    f.block(&pad(x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..x.len()]);
 }
 
@@ -137,8 +113,7 @@ macro_rules! whole {
                 u: U,
                 g: Option<&[[$t; $lanes]]>,
                 out: &mut [[MaybeUninit<$t>; $lanes]],
-                stores: Stores,
-            ) {
+                    ) {
                 let f = self.0;
                 let mut cursor = u.cursor();
                 for_panels!(PANEL, x, g, out => {
@@ -176,7 +151,7 @@ macro_rules! whole {
                             // SAFETY: as above.
                             y = y * unsafe { affine[i].assume_init().1 };
                         }
-                        y.store(out, stores)
+                        y.store(out)
                     }
                 });
             }
@@ -189,14 +164,7 @@ whole!(f64, F64, LANES_F64);
 
 impl<F: Family, T: Narrow, U: Argument<f32>> Block<T, U, LANES> for InHalf<F> {
     #[inline(always)]
-    fn block(
-        &self,
-        x: &[[T; LANES]],
-        u: U,
-        g: Option<&[[T; LANES]]>,
-        out: &mut [[MaybeUninit<T>; LANES]],
-        stores: Stores,
-    ) {
+    fn block(&self, x: &[[T; LANES]], u: U, g: Option<&[[T; LANES]]>, out: &mut [[MaybeUninit<T>; LANES]]) {
         let f = self.0;
         let mut cursor = u.cursor();
         let mut first = 0;
@@ -207,7 +175,7 @@ impl<F: Family, T: Narrow, U: Argument<f32>> Block<T, U, LANES> for InHalf<F> {
                 let out = &mut *out;
                 for_panels!(PANEL, x, g, out => {
                     let masks = masks.next().expect("as many as there are panels");
-                    in_f32::<F, T, U>(f, x, &mut cursor, g, out, masks, stores);
+                    in_f32::<F, T, U>(f, x, &mut cursor, g, out, masks);
                 });
             }
             if uncertain != [0; HALVES] {
@@ -228,7 +196,6 @@ fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
     g: Option<&[[T; LANES]]>,
     out: &mut [[MaybeUninit<T>; LANES]],
     uncertain: &mut [u16],
-    stores: Stores,
 ) {
     let mut exponentials = [MaybeUninit::uninit(); PANEL];
     let mut reciprocals = [MaybeUninit::uninit(); PANEL];
@@ -281,7 +248,7 @@ fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
                 }
             }
         };
-        store_halves(rounded, out, stores);
+        store_halves(rounded, out);
         *uncertain = vanishing | open;
     }
 }
@@ -357,8 +324,8 @@ macro_rules! with_simd {
             type Output = ();
             #[inline(always)]
             fn with_simd<S: Simd>(self, _: S) {
-                let Pass { f, x, u, g, out, stores } = self.0;
-                blocks(Pass { f: $block(f), x, u, g, out, stores })
+                let Pass { f, x, u, g, out } = self.0;
+                blocks(Pass { f: $block(f), x, u, g, out })
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Activations whose output is their input.
 
 use super::argument::Itself;
-use super::output::{for_units, SendPtr, Stores};
+use super::output::{for_units, SendPtr};
 use super::slice::{Kernel, One};
 use super::walk::{for_runs, DIRECT_MIN};
 use super::{unsupported, Isa, PARALLEL_MIN, UNIT};
@@ -69,17 +69,9 @@ fn overwrite<T: Kernel + Default, F: Family>(
                     let [row] = shape.row_offsets(at / inner);
                     let places = base.get().add(row + at % inner).cast::<MaybeUninit<T>>();
                     let places = std::slice::from_raw_parts_mut(places, n);
-                    T::run(isa, f, &aside[..n], Itself, One, places, Stores::Cached);
+                    T::run(isa, f, &aside[..n], Itself, One, places);
                 } else {
-                    T::run(
-                        isa,
-                        f,
-                        &aside[..n],
-                        Itself,
-                        One,
-                        &mut results[..n],
-                        Stores::Cached,
-                    );
+                    T::run(isa, f, &aside[..n], Itself, One, &mut results[..n]);
                     for_runs(&shape, at..at + n, |[first], done, n| {
                         let places = base.get().add(first);
                         for (i, result) in results[done..done + n].iter().enumerate() {

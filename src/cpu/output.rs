@@ -8,34 +8,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Stores {
-    Cached,
-    /// Past the caches, where the path has such stores: a cache line need not be read before it is written.
-    Streaming,
-}
-
-impl Stores {
-    /// Streaming where the caches could not hold the output until it is read, and it is in memory that is mapped: of
-    /// a fresh page the kernel has just written zeros, and left them in the caches.
-    fn to<T>(memory: &[MaybeUninit<T>]) -> Self {
-        const MIN_BYTES: usize = 32 << 20;
-        if size_of_val(memory) >= MIN_BYTES && is_mapped(memory) {
-            Self::Streaming
-        } else {
-            Self::Cached
-        }
-    }
-}
-
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
 /// Which thread gets which range has no influence on the values: `fill` sees positions only.
 pub(super) fn collect<T: Copy + Send>(
     op: &'static str,
     len: usize,
-    fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>], Stores) + Sync,
+    fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync,
 ) -> Result<Vec<T>> {
     let mut out = Vec::new();
     // `Vec::with_capacity` would end the process.
@@ -45,9 +24,8 @@ pub(super) fn collect<T: Copy + Send>(
     }
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
-    let stores = Stores::to(whole);
     if len < PARALLEL_MIN {
-        fill(0..len, whole, stores);
+        fill(0..len, whole);
     } else {
         // Units after the first begin on a cache line.
         let shift = whole.as_ptr().align_offset(64).min(UNIT);
@@ -57,7 +35,7 @@ pub(super) fn collect<T: Copy + Send>(
             let range = start..len.min((unit + 1) * UNIT + shift);
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
-            fill(range, part, stores);
+            fill(range, part);
         });
     }
     // SAFETY: `fill` has written all of 0..len.
@@ -84,12 +62,6 @@ pub(super) fn for_units(units: usize, each: impl Fn(usize) + Sync) {
                 each(unit);
             }
         }
-        // Streaming stores are not ordered with the end of the work otherwise.
-        // SAFETY: x86-64 has SSE, of which the fence is part.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            std::arch::x86_64::_mm_sfence()
-        };
     });
 }
 
@@ -141,20 +113,3 @@ fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
-
-/// Whether the middle of a large allocation has been written to before.
-#[cfg(target_os = "linux")]
-fn is_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
-    const PAGE: usize = 4096;
-    let page = (memory.as_ptr() as usize + size_of_val(memory) / 2) / PAGE * PAGE;
-    let mut resident = 0;
-    // SAFETY: the page is within an allocation that we own, or has its beginning in it; `resident` has the one byte
-    // that is written for one page.
-    let result = unsafe { libc::mincore(page as *mut libc::c_void, PAGE, &mut resident) };
-    result == 0 && resident & 1 == 1
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_mapped<T>(_: &[MaybeUninit<T>]) -> bool {
-    false
-}

@@ -5,7 +5,6 @@ use super::argument::{fill, Argument};
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::isa::Isa;
-use super::output::Stores;
 use super::round::{Half, VANISHED};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
@@ -27,7 +26,6 @@ pub(super) trait Kernel: Copy + Send + Sync + 'static {
         u: U,
         g: G,
         out: &mut [MaybeUninit<Self>],
-        stores: Stores,
     );
 }
 
@@ -141,8 +139,6 @@ pub(super) struct Pass<'a, F, U, G, T> {
     pub(super) u: U,
     pub(super) g: G,
     pub(super) out: &'a mut [MaybeUninit<T>],
-    /// Heeded by AVX-512.
-    pub(super) stores: Stores,
 }
 
 /// Elements whose scale and shift are laid out at a time, and elements of a 16-bit type that are widened at a time.
@@ -218,18 +214,10 @@ macro_rules! kernel {
                 u: U,
                 g: G,
                 out: &mut [MaybeUninit<Self>],
-                stores: Stores,
             ) {
                 assert_eq!(x.len(), out.len());
                 assert!(g.slice().is_none_or(|g| g.len() == x.len()));
-                let pass = Pass {
-                    f,
-                    x,
-                    u,
-                    g,
-                    out,
-                    stores,
-                };
+                let pass = Pass { f, x, u, g, out };
                 match isa.0 {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),

@@ -3,7 +3,7 @@
 //! Which elements are added in which order follows from the shape alone, not from the number of threads.
 
 use super::{Float, Parameters, Scalar, Shape, BLOCK};
-use crate::cpu::output::{self, Stores};
+use crate::cpu::output;
 use crate::cpu::slice::Kernel;
 use crate::cpu::walk::Source;
 use crate::cpu::Isa;
@@ -68,15 +68,7 @@ fn products<T: Float, F: Family>(
         T::widen(x.run(start, n, &mut x_block), &mut x_wide[..n]);
         T::widen(g.run(start, n, &mut g_block), &mut g_wide[..n]);
         let (x, g) = (&x_wide[..n], &g_wide[..n]);
-        T::Compute::run(
-            isa,
-            f,
-            x,
-            parameters.from::<false>(start),
-            g,
-            &mut product[..n],
-            Stores::Cached,
-        );
+        T::Compute::run(isa, f, x, parameters.from::<false>(start), g, &mut product[..n]);
         // SAFETY: `run` has written the first n elements.
         let product = unsafe { std::slice::from_raw_parts(product.as_ptr().cast(), n) };
         each(start, x, product);

@@ -1,7 +1,6 @@
 //! Vectors of f32 and f64 as arithmetic types for the formulas.
 
 use super::super::argument::Values;
-use super::super::output::Stores;
 use super::convert::{half_to_odd, Narrow};
 use crate::real::{constants, Real};
 use core::arch::x86_64::*;
@@ -185,28 +184,18 @@ impl F32 {
     }
 
     #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES], stores: Stores) {
+    pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES]) {
         let to = to.as_mut_ptr().cast::<f32>();
-        // SAFETY: as in `load`; where stores are to be streaming, `blocks` has aligned the output.
-        unsafe {
-            match stores {
-                Stores::Cached => _mm512_storeu_ps(to, self.0),
-                Stores::Streaming => _mm512_stream_ps(to, self.0),
-            }
-        }
+        // SAFETY: as in `load`.
+        unsafe { _mm512_storeu_ps(to, self.0) }
     }
 }
 
 #[inline(always)]
-pub(super) fn store_halves<T: Narrow>(bits: __m256i, to: &mut [MaybeUninit<T>; LANES], stores: Stores) {
+pub(super) fn store_halves<T: Narrow>(bits: __m256i, to: &mut [MaybeUninit<T>; LANES]) {
     let to = to.as_mut_ptr().cast();
     // SAFETY: as for `F32::store`.
-    unsafe {
-        match stores {
-            Stores::Cached => _mm256_storeu_si256(to, bits),
-            Stores::Streaming => _mm256_stream_si256(to, bits),
-        }
-    }
+    unsafe { _mm256_storeu_si256(to, bits) }
 }
 
 impl F64 {
@@ -242,14 +231,9 @@ impl F64 {
     }
 
     #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64], stores: Stores) {
+    pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64]) {
         let to = to.as_mut_ptr().cast::<f64>();
-        // SAFETY: as in `load`; where stores are to be streaming, `blocks` has aligned the output.
-        unsafe {
-            match stores {
-                Stores::Cached => _mm512_storeu_pd(to, self.0),
-                Stores::Streaming => _mm512_stream_pd(to, self.0),
-            }
-        }
+        // SAFETY: as in `load`.
+        unsafe { _mm512_storeu_pd(to, self.0) }
     }
 }
