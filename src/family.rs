@@ -3,8 +3,9 @@
 use crate::activation::Softplus;
 use crate::formula::{self, quick};
 use crate::real::Real;
+use crate::twin::Twin;
 
-/// f⁽ᵏ⁾ of one activation.
+/// f⁽ᵏ⁾ of one activation, in three stages, which a backend may run apart.
 pub(crate) trait Family: Copy + Send + Sync {
     /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.
     const SINGLE: bool;
@@ -13,63 +14,88 @@ pub(crate) trait Family: Copy + Send + Sync {
     /// The error of [`Family::quick`] relative to the magnitude that it returns.
     const QUICK_ERROR: f64 = 0.0;
 
-    fn eval<R: Real>(self, x: R) -> R;
+    /// The one exponential, of x or of −|x|, scaled.
+    fn exponential<R: Real>(self, x: R) -> Twin<R>;
 
-    fn quick<R: Real>(self, x: R) -> quick::Quick<R> {
-        let value = self.eval(x);
-        quick::Quick {
-            value,
-            magnitude: value.abs(),
-        }
+    /// The one reciprocal or quotient, with what else is to be kept.
+    fn reciprocal<R: Real>(self, x: R, e: Twin<R>) -> [R; 2];
+
+    /// f⁽ᵏ⁾(x) from both.
+    fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R;
+
+    #[inline(always)]
+    fn eval<R: Real>(self, x: R) -> R {
+        let e = self.exponential(x);
+        self.value(x, e, self.reciprocal(x, e))
+    }
+
+    /// The three stages to the precision of f32, for 16-bit results.
+    #[inline(always)]
+    fn quick_exponential<R: Real>(self, x: R) -> R {
+        x
+    }
+    #[inline(always)]
+    fn quick_reciprocal<R: Real>(self, _x: R, e: R) -> R {
+        e
+    }
+    #[inline(always)]
+    fn quick<R: Real>(self, x: R, _e: R, _r: R) -> quick::Quick<R> {
+        quick::Quick::well_conditioned(self.eval(x))
     }
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident, quick $error:literal) => {
+    ($name:ident, $function:ident of exp $argument:ident, $reciprocal:ident $(, quick $error:literal)?) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
         impl Family for $name {
-            const SINGLE: bool = true;
-            const QUICK: bool = true;
-            const QUICK_ERROR: f64 = $error / (1 << 24) as f64;
+            const SINGLE: bool = family!(is $($error)?);
+            const QUICK: bool = family!(is $($error)?);
+            $(const QUICK_ERROR: f64 = $error / (1 << 24) as f64;)?
 
             #[inline(always)]
-            fn eval<R: Real>(self, x: R) -> R {
-                formula::$function(x)
+            fn exponential<R: Real>(self, x: R) -> Twin<R> {
+                formula::exp(formula::$argument(x), None)
             }
-
             #[inline(always)]
-            fn quick<R: Real>(self, x: R) -> quick::Quick<R> {
-                quick::$function(x)
+            fn reciprocal<R: Real>(self, x: R, e: Twin<R>) -> [R; 2] {
+                formula::$reciprocal(x, e)
             }
+            #[inline(always)]
+            fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
+                formula::$function(x, e, r)
+            }
+            $(
+                #[doc = concat!("Off by ", $error, "·2⁻²⁴ at most.")]
+                #[inline(always)]
+                fn quick_exponential<R: Real>(self, x: R) -> R {
+                    quick::exp(formula::$argument(x))
+                }
+                #[inline(always)]
+                fn quick_reciprocal<R: Real>(self, x: R, e: R) -> R {
+                    quick::$reciprocal(x, e)
+                }
+                #[inline(always)]
+                fn quick<R: Real>(self, x: R, e: R, r: R) -> quick::Quick<R> {
+                    quick::$function(x, e, r)
+                }
+            )?
         }
     };
-    ($name:ident, $function:ident) => {
-        #[derive(Clone, Copy)]
-        pub(crate) struct $name;
-
-        impl Family for $name {
-            const SINGLE: bool = false;
-            const QUICK: bool = false;
-
-            #[inline(always)]
-            fn eval<R: Real>(self, x: R) -> R {
-                formula::$function(x)
-            }
-        }
-    };
+    (is $error:literal) => { true };
+    (is) => { false };
 }
 
-family!(MishD0, mish, quick 5.0);
-family!(MishD1, mish_d1, quick 6.5);
-family!(MishD2, mish_d2);
-family!(SoftplusD0, softplus, quick 5.0);
-family!(SoftplusD1, softplus_d1, quick 5.0);
-family!(SoftplusD2, softplus_d2);
-family!(TanhSoftplusD0, tanh_softplus, quick 4.5);
-family!(TanhSoftplusD1, tanh_softplus_d1, quick 9.0);
-family!(TanhSoftplusD2, tanh_softplus_d2);
+family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick 5.0);
+family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick 6.5);
+family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal);
+family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick 5.0);
+family!(SoftplusD1, softplus_d1 of exp to_twice_saturation, sigmoid_reciprocal, quick 5.0);
+family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
+family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick 4.5);
+family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal, quick 9.0);
+family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal);
 
 /// Softplus with β or a threshold.
 #[derive(Clone, Copy)]
@@ -84,8 +110,18 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
     const QUICK: bool = false;
 
     #[inline(always)]
-    fn eval<R: Real>(self, x: R) -> R {
-        formula::softplus_parametric(x, ORDER, &self.softplus, self.single)
+    fn exponential<R: Real>(self, x: R) -> Twin<R> {
+        formula::exp_parametric(x, ORDER, &self.softplus)
+    }
+
+    #[inline(always)]
+    fn reciprocal<R: Real>(self, x: R, e: Twin<R>) -> [R; 2] {
+        formula::parametric_reciprocal(x, e, ORDER)
+    }
+
+    #[inline(always)]
+    fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
+        formula::softplus_parametric(x, e, r, ORDER, &self.softplus, self.single)
     }
 }
 

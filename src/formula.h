@@ -30,131 +30,181 @@ template <typename T, typename Low> MISH_INLINE ExpParts<T> exp_parts(T x, Low l
     return ExpParts<T>{R::exp2_of_magic(z), fused(r * r, R::exp(r), r)};
 }
 
-// eˣ, scaled, as a sum of two.
+// eˣ, scaled, as an exact sum of two, not normalised.
 template <typename T, typename Low> MISH_INLINE Twin<T> exp_twin(T x, Low low) {
     ExpParts<T> p = exp_parts(x, low);
-    T high = fused(p.s, p.y, p.s);
-    return twin(high, fused(p.s, p.y, p.s - high));
+    return twin(p.s, p.s * p.y);
 }
 
-// T = tanh(softplus x), scaled, as a sum of two, for LOWEST ≤ x < SATURATED.
-template <typename T> MISH_INLINE Twin<T> gate(T x) {
-    T unscale = Real<T>::UNSCALE;
-    ExpParts<T> p = exp_parts(x, NoLow());
-    T e = fused(p.s, p.y, p.s);
-    T half_square = e * (e * (T(0.5) * unscale));
-    Twin<T> m = fast_two_sum(p.s, fused(p.s, p.y, half_square));
-    T big_m = fused(m.high, unscale, T(1));
-    T big_m_low = fused(m.high, unscale, T(1) - big_m);
-    T r = recip(big_m);
+template <typename T> MISH_INLINE T to_saturation(T x) {
+    return at_most(at_least(x, T(Real<T>::LOWEST)), T(Real<T>::SATURATED));
+}
+template <typename T> MISH_INLINE T to_twice_saturation(T x) {
+    return at_most(at_least(x, T(Real<T>::LOWEST)), T(2) * Real<T>::SATURATED);
+}
+template <typename T> MISH_INLINE T minus_abs(T x) { return -at_most(magnitude(x), -T(Real<T>::LOWEST)); }
+
+// A reciprocal or a quotient, and what else is made with it.
+template <typename T> struct Reciprocal {
+    T first, second;
+};
+
+// 1 + b, b scaled, as a sum of two, of which the first is known.
+template <typename T> MISH_INLINE Twin<T> one_plus(T b, T high) {
+    return twin(high, fused(b, T(Real<T>::UNSCALE), T(1) - high));
+}
+
+// What a/b leaves over when q = a.high·r is taken, r ≈ 1/b.
+template <typename T> MISH_INLINE T residual(Twin<T> a, Twin<T> b, T q, T r) {
+    return fused(-q, b.high, a.high) + fused(-q, b.low, a.low * r);
+}
+
+template <typename T> MISH_INLINE Reciprocal<T> gate_reciprocal(Twin<T> e) {
+    typedef Real<T> R;
+    T total = sum(e);
+    T half_e = total * (T(0.5) * R::UNSCALE);
+    T b = fused(total, half_e, e.low);
+    T big_m = fused(e.high + b, T(R::UNSCALE), T(1));
+    return Reciprocal<T>{b, recip(big_m)};
+}
+
+// T = t + rest·r, scaled.
+template <typename T> struct Gate {
+    T t, rest, r;
+};
+
+template <typename T> MISH_INLINE Gate<T> gate(Twin<T> e, Reciprocal<T> reciprocal) {
+    T b = reciprocal.first, r = reciprocal.second;
+    Twin<T> m = fast_two_sum(e.high, b);
+    T big_m = fused(m.high, T(Real<T>::UNSCALE), T(1));
     T t = m.high * r;
-    T rest = fused(-t, big_m, m.high);
-    rest = fused(-t, big_m_low, rest);
-    rest = fused(m.low, r, rest);
-    return twin(t, rest * r);
+    return Gate<T>{t, residual(m, one_plus(m.high, big_m), t, r), r};
 }
 
 template <typename T> MISH_INLINE T mish(T x) {
     typedef Real<T> R;
+    Twin<T> e = exp_twin(to_saturation(x), NoLow());
+    Gate<T> g = gate(e, gate_reciprocal(e));
     T clamped = at_least(x, T(R::LOWEST));
-    Twin<T> t = gate(clamped);
-    T product = fused(clamped, t.high, clamped * t.low);
+    T product = fused(clamped, g.t, g.rest * (clamped * g.r));
     return if_gt(x, T(R::SATURATED), x, product * R::UNSCALE);
 }
 
 template <typename T> MISH_INLINE T tanh_softplus(T x) {
     typedef Real<T> R;
-    Twin<T> t = gate(at_least(x, T(R::LOWEST)));
-    return if_gt(x, T(R::SATURATED), T(1), sum(t) * R::UNSCALE);
+    Twin<T> e = exp_twin(to_saturation(x), NoLow());
+    Gate<T> g = gate(e, gate_reciprocal(e));
+    return if_gt(x, T(R::SATURATED), T(1), fused(g.rest, g.r, g.t) * R::UNSCALE);
+}
+
+// 1/M, scaled, roughly, and what it is short of.
+template <typename T> MISH_INLINE Reciprocal<T> mish_d1_reciprocal(Twin<T> e) {
+    typedef Real<T> R;
+    T total = sum(e);
+    T half_square = total * (total * (T(0.5) * R::UNSCALE));
+    Twin<T> big_m = fast_two_sum(T(1) / R::UNSCALE + e.high, e.low + half_square);
+    T r = recip(big_m.high);
+    return Reciprocal<T>{r, r * (fused(-r, big_m.high, T(1)) - r * big_m.low)};
 }
 
 template <typename T> MISH_INLINE T mish_d1(T x) {
     typedef Real<T> R;
     T one = T(1), scale = T(1) / R::UNSCALE;
-    x = at_most(at_least(x, T(R::LOWEST)), T(R::SATURATED));
-    ExpParts<T> parts = exp_parts(x, NoLow());
-    T e = fused(parts.s, parts.y, parts.s);
-    T e_low = fused(parts.s, parts.y, parts.s - e);
-    T half_e = e * (T(0.5) * R::UNSCALE);
-    T half_square = e * half_e;
-    Twin<T> big_m = fast_two_sum(scale + parts.s, fused(parts.s, parts.y, half_square));
-    // 1/M is r, or rough * (1 + rest) without the rounding of r.
-    T rough = recip(big_m.high);
-    T rest = fused(-rough, big_m.low, fused(-rough, big_m.high, one));
-    T r = fused(rest, rough, rough);
+    x = to_saturation(x);
+    Twin<T> e = exp_twin(x, NoLow());
+    Reciprocal<T> reciprocal = mish_d1_reciprocal(e);
+    T rough = reciprocal.first, correction = reciprocal.second;
+    e = fast_two_sum(e.high, e.low);
+    T half_e = e.high * (T(0.5) * R::UNSCALE);
+    T half_square = e.high * half_e;
+    T r = rough + correction;
     T x1 = one + x;
-    T p = (x * e) * r;
-    T tail = fused(e_low, fused(half_e, T(2), x1), fused(-half_square, p, half_square));
-    T k = fused(e, x1, tail);
-    T above = fused(fused(p, e + scale, -scale), r, one);
-    return if_gt(x, T(0.25), above, fused(k, rough, (k * rough) * rest));
+    T p = (x * e.high) * r;
+    T low = fused(e.high, x - (x1 - one), e.low * fused(half_e, T(2), x1));
+    T k = fused(e.high, x1, fused(-half_square, p, half_square) + low);
+    T above = fused(fused(p, e.high + scale, -scale), r, one);
+    return if_gt(x, T(0.25), above, fused(k, rough, k * correction));
 }
 
-// t = exp(−|x|), scaled.
-template <typename T, typename Low> MISH_INLINE Twin<T> exp_of_minus_abs(T x, Low low) {
-    return exp_twin(-at_most(magnitude(x), -T(Real<T>::LOWEST)), low);
+// t without the bits that the sum 2 + t has no room for.
+template <typename T> MISH_INLINE T shortened(T t, bool shorten) {
+    return shorten ? if_gt(T(0.125), t, t, (t + T(2)) - T(2)) : t;
 }
 
-// log1p(exp(−|x|)·exp(low)), scaled, as a sum of two, of which the second may be missing unless SOFTPLUS_LOW.
-template <typename T, typename Low> MISH_INLINE Twin<T> log1p_of_exp(T x, Low low) {
+// t, not scaled, and u = t/(2 + t), of the shortened t.
+template <typename T> MISH_INLINE Reciprocal<T> log1p_quotient(Twin<T> t, bool shorten) {
+    T small = sum(t) * Real<T>::UNSCALE;
+    return Reciprocal<T>{small, shortened(small, shorten) / (small + T(2))};
+}
+
+// log1p(t) = t − u·inner and t = shorter + low, not scaled.
+template <typename T> struct Log1p {
+    T shorter, low, inner;
+};
+
+template <typename T> MISH_INLINE Log1p<T> log1p_parts(Twin<T> t, Reciprocal<T> quotient, bool shorten) {
     typedef Real<T> R;
-    Twin<T> t = exp_of_minus_abs(x, low);
-    T small = t.high * R::UNSCALE;
-    T w = R::log1p(small - T(0.5));
-    T most = T(0.875);
-    if (!R::SOFTPLUS_LOW && !given(low)) return twin(fused(t.high, most, t.high * w), T(0));
-    T slope = given(low) ? fused(small, T(-0.5), T(1)) : T(0.75);
-    T rest = fused(t.high, w, t.low * slope);
-    T high = fused(t.high, most, rest);
-    return twin(high, fused(t.high, most, -high) + rest);
+    T small = quotient.first, u = quotient.second;
+    T shorter = shortened(small, shorten);
+    T rounding = fast_two_sum(t.high, t.low).low;
+    T w = u * u;
+    T series = R::log1p(w);
+    if (!shorten) return Log1p<T>{shorter, rounding * R::UNSCALE, fused(-w, series, shorter)};
+    T low = fused(rounding, T(R::UNSCALE), small - shorter);
+    return Log1p<T>{shorter, low, shorter + fused(low, T(1.5), -w * series)};
 }
 
 template <typename T> MISH_INLINE T softplus(T x) {
     typedef Real<T> R;
-    Twin<T> log1p = log1p_of_exp(x, NoLow());
-    T rest = at_least(x, T(0));
-    if (R::SOFTPLUS_LOW) rest = fused(log1p.low, T(R::UNSCALE), rest);
-    return fused(log1p.high, T(R::UNSCALE), rest);
+    Twin<T> t = exp_twin(minus_abs(x), NoLow());
+    Reciprocal<T> quotient = log1p_quotient(t, R::SOFTPLUS_SHORTENED);
+    Log1p<T> log1p = log1p_parts(t, quotient, R::SOFTPLUS_SHORTENED);
+    return log1p.shorter + (fused(-quotient.second, log1p.inner, log1p.low) + at_least(x, T(0)));
 }
 
-template <typename T, typename Low> MISH_INLINE T sigmoid(T x, Low low) {
-    typedef Real<T> R;
-    T unscale = R::UNSCALE;
-    x = at_most(at_least(x, T(R::LOWEST)), T(2) * R::SATURATED);
-    Twin<T> e = exp_twin(x, low);
-    T a = fused(e.high, unscale, T(1));
-    T a_low = fused(e.high, unscale, T(1) - a);
-    T r = recip(a);
-    T t = e.high * r;
-    T rest = fused(-t, a, e.high);
-    rest = fused(-t, a_low, rest);
-    rest = fused(e.low, r, rest);
-    return fused(rest, r, t) * unscale;
+// 1 + e, rounded, and 1/(1 + e), roughly.
+template <typename T> MISH_INLINE Reciprocal<T> sigmoid_reciprocal(Twin<T> e) {
+    T a = fused(sum(e), T(Real<T>::UNSCALE), T(1));
+    return Reciprocal<T>{a, recip(a)};
 }
 
-template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(x, NoLow()); }
+template <typename T> MISH_INLINE T sigmoid(Twin<T> e) {
+    Reciprocal<T> reciprocal = sigmoid_reciprocal(e);
+    T a = reciprocal.first, r = reciprocal.second;
+    e = fast_two_sum(e.high, e.low);
+    T q = e.high * r;
+    return fused(residual(e, one_plus(e.high, a), q, r), r, q) * Real<T>::UNSCALE;
+}
 
-template <typename T, typename Low> MISH_INLINE T sigmoid_d1(T x, Low low) {
+template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(exp_twin(to_twice_saturation(x), NoLow())); }
+
+template <typename T> MISH_INLINE T sigmoid_d1(Twin<T> t) {
     T unscale = Real<T>::UNSCALE;
-    Twin<T> scaled = exp_of_minus_abs(x, low);
-    Twin<T> r = recip(add(scale(scaled, unscale), twin(T(1), T(0))));
-    return sum(mul(mul(scaled, r), r)) * unscale;
+    t = fast_two_sum(t.high, t.low);
+    Twin<T> r = recip(add(scale(t, unscale), twin(T(1), T(0))));
+    return sum(mul(mul(t, r), r)) * unscale;
 }
 
-template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(x, NoLow()); }
+template <typename T> MISH_INLINE T softplus_d2(T x) { return sigmoid_d1(exp_twin(minus_abs(x), NoLow())); }
 
 // What T′ and T″ are made of; the table is in `formula.rs`.
 template <typename T> struct Decay {
     Twin<T> t, lead, big_m, r;
 };
 
+// M for x < 0 or x ≥ 0.
+template <typename T> MISH_INLINE Twin<T> decay_m(T x, Twin<T> t) {
+    Twin<T> square = scale(mul(t, t), by_sign(x, T(0.5), T(1)));
+    return add(add(twin(by_sign(x, T(1), T(0.5)), T(0)), t), square);
+}
+
 template <typename T> MISH_INLINE Decay<T> decay(T x) {
     T zero = T(0), one = T(1);
-    Twin<T> scaled = exp_of_minus_abs(x, NoLow());
+    Twin<T> scaled = exp_twin(minus_abs(x), NoLow());
+    scaled = fast_two_sum(scaled.high, scaled.low);
     Twin<T> t = scale(scaled, T(Real<T>::UNSCALE));
     Twin<T> factor = twin(if_gt(zero, x, one, t.high), if_gt(zero, x, zero, t.low));
-    Twin<T> square = scale(mul(t, t), by_sign(x, T(0.5), one));
-    Twin<T> big_m = add(add(twin(by_sign(x, one, T(0.5)), zero), t), square);
+    Twin<T> big_m = decay_m(x, t);
     return Decay<T>{t, mul(scaled, factor), big_m, recip(big_m)};
 }
 
@@ -175,9 +225,33 @@ template <typename T> MISH_INLINE T finish(Twin<T> lead, Twin<T> rest) {
     return if_gt(magnitude(value), T(0), value, rest.high * T(0));
 }
 
+// r and rest, with 1/M = r(1 + rest).
+template <typename T> MISH_INLINE Reciprocal<T> tanh_softplus_d1_reciprocal(T x, Twin<T> t) {
+    T small = sum(t) * Real<T>::UNSCALE;
+    Twin<T> head = fast_two_sum(by_sign(x, T(1), T(0.5)), small);
+    Twin<T> big_m = fast_two_sum(head.high, small * (small * by_sign(x, T(0.5), T(1))));
+    T low = big_m.low + head.low;
+    T r = recip(big_m.high);
+    return Reciprocal<T>{r, fused(-r, big_m.high, T(1)) - r * low};
+}
+
 template <typename T> MISH_INLINE T tanh_softplus_d1(T x) {
-    Decay<T> d = decay(x);
-    return finish(d.lead, mul(mul(add(d.t, twin(T(1), T(0))), d.r), d.r));
+    typedef Real<T> R;
+    Twin<T> t = exp_twin(minus_abs(x), NoLow());
+    Reciprocal<T> reciprocal = tanh_softplus_d1_reciprocal(x, t);
+    T r = reciprocal.first, rest = reciprocal.second;
+    t = fast_two_sum(t.high, t.low);
+    T small = t.high * R::UNSCALE;
+    Twin<T> a = fast_two_sum(T(1), small);
+    T factor = if_gt(T(0), x, T(1), small);
+    T lead = t.high * factor;
+    T lead_low = fused(t.low * factor, by_sign(x, T(1), T(2)), fused(t.high, factor, -lead));
+    T p = lead * r;
+    T p_low = fused(lead_low, r, fused(lead, r, -p));
+    T q = a.high * r;
+    T q_low = fused(a.low, r, fused(a.high, r, -q));
+    q_low = fused(q + q, rest, q_low);
+    return fused(p, q, fused(p, q_low, p_low * q)) * R::UNSCALE;
 }
 
 template <typename T> MISH_INLINE T tanh_softplus_d2_elsewhere(T x) {
@@ -211,19 +285,23 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
     T away = if_gt(zero, u.high, low, -low);
     T smooth, above;
     if (ORDER == 0) {
-        Twin<T> log1p = log1p_of_exp(u.high, away);
+        Twin<T> e = exp_twin(minus_abs(u.high), away);
+        Reciprocal<T> reciprocal = log1p_quotient(e, true);
+        T scaled_u = reciprocal.second * (T(1) / R::UNSCALE);
+        Twin<T> t = fast_two_sum(e.high, e.low);
+        Twin<T> log1p = fast_two_sum(t.high, -scaled_u * log1p_parts(e, reciprocal, true).inner);
         T r = recip_full(p.beta);
         T quotient = log1p.high * r;
         T rest = fused(-quotient, p.beta, log1p.high);
-        rest = fused(-quotient, p.beta_low, rest) + log1p.low;
+        rest = fused(-quotient, p.beta_low, rest) + (log1p.low + t.low);
         T linear = if_gt(u.high, zero, x, zero);
         smooth = fused(quotient, T(R::UNSCALE), fused(rest * r, T(R::UNSCALE), linear));
         above = x;
     } else if (ORDER == 1) {
-        smooth = sigmoid(u.high, low);
+        smooth = sigmoid(exp_twin(to_twice_saturation(u.high), low));
         above = T(1);
     } else {
-        smooth = sigmoid_d1(u.high, away) * p.beta;
+        smooth = sigmoid_d1(exp_twin(minus_abs(u.high), away)) * p.beta;
         above = zero;
     }
     // PyTorch's test: a single product, in float unless the tensor is double.

@@ -1,5 +1,5 @@
-// What float kernels do differently from `formula.rs`: T′ with fewer low parts, second derivatives around their roots,
-// and forms for 16-bit results.
+// What float kernels do differently from `formula.rs`: second derivatives around their roots, and forms for 16-bit
+// results.
 //
 // The latter are off by 1 to 2 ulp of float before they are rounded, 2^-12 ulp of f16, and take 25 to 40 instructions.
 // Of all 65,536 inputs, none to seven are misrounded, by less than 0.0003 ulp; tests count them.
@@ -10,28 +10,6 @@
 #endif
 
 namespace candle_mish {
-
-// T′ = lead·(1 + t)/M² in half the instructions of what `formula.rs` does, to 2.2 ulp.
-template <> MISH_INLINE float tanh_softplus_d1(float x) {
-    typedef Real<float> R;
-    Twin<float> scaled = exp_of_minus_abs(x, NoLow());
-    Twin<float> t = scale(scaled, float(R::UNSCALE));
-    Twin<float> a = fast_two_sum(1.0f, t.high);
-    a.low = a.low + t.low;
-    // M = 1 + t + (t²/2 or t² - 1/2).
-    Twin<float> big_m = fast_two_sum(a.high, fused(t.high * by_sign(x, 0.5f, 1.0f), t.high, by_sign(x, 0.0f, -0.5f)));
-    big_m.low = big_m.low + a.low;
-    float factor = by_sign(x, 1.0f, t.high);
-    float lead = scaled.high * factor;
-    float lead_low = fused(scaled.high, factor, -lead);
-    lead_low = fused(scaled.low, by_sign(x, 1.0f, t.high + t.high), lead_low);
-    float r = recip_full(big_m.high);
-    float p = lead * r;
-    float p_low = (fused(-p, big_m.low, fused(-p, big_m.high, lead)) + lead_low) * r;
-    float q = a.high * r;
-    float q_low = (fused(-q, big_m.low, fused(-q, big_m.high, a.high)) + a.low) * r;
-    return fused(p, q, fused(p, q_low, p_low * q)) * R::UNSCALE;
-}
 
 // Around a root, at high + low, float's exponential is not precise enough: a polynomial in the distance d,
 // f″ = d·(c0 + c1·d + …), for |d| < reach.

@@ -67,17 +67,14 @@ template <typename T> MISH_INLINE T at_most(T a, T high) { return if_gt(a, high,
 // Chooses by the sign of x.
 template <typename T> MISH_INLINE T by_sign(T x, T negative, T positive) { return if_gt(T(0), x, negative, positive); }
 
-// c0 + c1·w + c2·w² + …, of every second coefficient.
-template <typename T> MISH_INLINE T every_second(T, T c0) { return c0; }
-template <typename T> MISH_INLINE T every_second(T, T c0, T) { return c0; }
-template <typename T, typename... C> MISH_INLINE T every_second(T w, T c0, T, C... c) {
-    return fused(every_second(w, T(c)...), w, c0);
+// c0 + c1·x + (c2 + c3·x)·w + …
+template <typename T> MISH_INLINE T in_pairs(T, T, T c0) { return c0; }
+template <typename T> MISH_INLINE T in_pairs(T x, T, T c0, T c1) { return fused(c1, x, c0); }
+template <typename T, typename... C> MISH_INLINE T in_pairs(T x, T w, T c0, T c1, C... c) {
+    return fused(in_pairs(x, w, T(c)...), w, fused(c1, x, c0));
 }
-// Σ cᵢxⁱ, even and odd powers apart: half the latency of Horner's rule.
-template <typename T, typename... C> MISH_INLINE T polynomial(T x, T c0, C... c) {
-    T w = x * x;
-    return fused(every_second(w, T(c)...), x, every_second(w, c0, T(c)...));
-}
+// Σ cᵢxⁱ, two terms at a time: half the latency of Horner's rule.
+template <typename T, typename... C> MISH_INLINE T polynomial(T x, C... c) { return in_pairs(x, x * x, T(c)...); }
 
 template <typename T> struct Real;
 
@@ -92,16 +89,14 @@ template <> struct Real<float> {
     MISH_CONSTANT float BELOW_ONE = 1.0f - 1.0f / 16384.0f;
     MISH_CONSTANT float LOWEST = -125.0f;
     MISH_CONSTANT float SATURATED = 12.0f;
-    MISH_CONSTANT bool SOFTPLUS_LOW = true;
+    MISH_CONSTANT bool SOFTPLUS_SHORTENED = true;
 
     static MISH_INLINE float exp(float r) {
-        return polynomial(r, 0.5f, 0.16666576845993977f, 0.04166655443768594f, 0.008363202971575855f,
-                          0.0013926213466332444f);
+        return polynomial(r, 0.49999993451716157f, 0.16666520689870967f, 0.04166838736220404f,
+                          0.008368709822203757f, 0.0013814613140192423f);
     }
-    static MISH_INLINE float log1p(float u) {
-        return polynomial(u, -0.06406978008675736f, -0.28852710137197934f, 0.13260901577718714f, -0.06768818965399573f,
-                          0.03663523416633938f, -0.020563182432163537f, 0.011577685182382747f, -0.006788016951938559f,
-                          0.005250270678070283f, -0.00317605701843196f);
+    static MISH_INLINE float log1p(float w) {
+        return polynomial(w, 0.6666641628513784f, 0.4002152726325061f, 0.28001804934343916f, 0.28011988308236024f);
     }
     static MISH_INLINE float exp2_of_magic(float z) { return float_of(bits_of(z) << 23); }
 };
@@ -123,19 +118,16 @@ template <> struct Real<double> {
     MISH_CONSTANT double BELOW_ONE = 1.0 - 1.0 / 1073741824.0;
     MISH_CONSTANT double LOWEST = -780.0;
     MISH_CONSTANT double SATURATED = 22.0;
-    MISH_CONSTANT bool SOFTPLUS_LOW = false;
+    MISH_CONSTANT bool SOFTPLUS_SHORTENED = false;
 
     static MISH_INLINE double exp(double r) {
-        return polynomial(r, 0.5, 0.16666666666666669, 0.04166666666662399, 0.008333333333330051, 0.0013888888917281794,
-                          0.00019841269863105968, 2.480152119021773e-05, 2.7557268378684192e-06, 2.7620138719733994e-07,
-                          2.5100424157005067e-08);
+        return polynomial(r, 0.5000000000000011, 0.16666666666666413, 0.041666666666530267, 0.008333333333494336,
+                          0.0013888888943597627, 0.00019841269506772397, 2.4801493136217803e-05, 2.7557586273364693e-06,
+                          2.7630233916204213e-07, 2.5000069972484397e-08);
     }
-    static MISH_INLINE double log1p(double u) {
-        return polynomial(u, -0.06406978378367129, -0.28852709909932417, 0.13260975375423856, -0.06768864331089912,
-                          0.03661185451843157, -0.020548811923727203, 0.0118337923524883, -0.0069453948270976965, 0.004136172789768747,
-                          -0.0024918437652768142, 0.0015154776207416951, -0.0009288311935813331, 0.0005722017261368499,
-                          -0.00035498226327422935, 0.0002259431432899234, -0.00014150731614573502, 7.315086658536465e-05,
-                          -4.601575302993469e-05, 5.878444502337901e-05, -3.736111090625511e-05);
+    static MISH_INLINE double log1p(double w) {
+        return polynomial(w, 0.666666666666777, 0.3999999999604968, 0.28571429057999315, 0.2222219290456946,
+                          0.18182814074181367, 0.15364295509030107, 0.1358631429351992, 0.09902821253378055, 0.17739757338192702);
     }
     static MISH_INLINE double exp2_of_magic(double z) {
 #if defined(__CUDACC__)

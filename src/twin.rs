@@ -23,6 +23,13 @@ pub(crate) fn two_product<R: Real>(a: R, b: R) -> Twin<R> {
     Twin::new(high, a.fma(b, -high))
 }
 
+impl<R> From<Twin<R>> for [R; 2] {
+    #[inline(always)]
+    fn from(twin: Twin<R>) -> Self {
+        [twin.high, twin.low]
+    }
+}
+
 impl<R: Real> Twin<R> {
     #[inline(always)]
     pub(crate) fn new(high: R, low: R) -> Self {

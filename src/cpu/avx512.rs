@@ -1,12 +1,15 @@
-//! AVX-512: four vectors at a time.
+//! AVX-512, in three stages.
 //!
-//! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division,
-//! which occupies the divider for 10 cycles per 16 elements, by `vrcp14`, which the formulas allow because they
-//! correct the reciprocal by a residual; nor to interleave chains of dependent instructions.
+//! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division by
+//! `vrcp14`, which the formulas allow because they correct the reciprocal by a residual; nor to run the stages of a
+//! formula apart. A formula is a chain of some 110 cycles of dependent instructions, of which a core can hold a fixed
+//! number, about 120 on a Zen 5, until their operands arrive. Loops over a panel that stays in L1, one per stage, shorten
+//! the chain and the number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
 
 mod convert;
 mod vector;
 
+use super::round::VANISHED;
 use super::slice::{Factor, Pass};
 use crate::family::Family;
 use crate::formula::quick::Quick;
@@ -14,46 +17,59 @@ use crate::real::Real;
 use convert::Narrow;
 use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
-use vector::{F32, F64, LANES, LANES_F64};
+use vector::{store_halves, F32, F64, LANES, LANES_F64};
 
 /// A [`Pass`] in the vector types of this file.
 pub(super) struct Vectors<P>(pub(super) P);
 
-/// As [`Vectors`], for 16-bit types: both ends of the error interval of the value in f32 are rounded, and where
-/// they differ the element is evaluated in f64.
+/// As [`Vectors`], for 16-bit types: where the error of the value in f32 leaves open what it rounds to, the element is
+/// evaluated in f64.
 pub(super) struct Halves<P>(pub(super) P);
 
-/// What is done to `L` elements at a time. A trait and not a closure, as a closure would not be compiled for
-/// AVX-512 unless it happened to be inlined.
+/// What is done to any number of vectors of `L` elements. A trait and not a closure, as a closure would not be compiled
+/// for AVX-512 unless it happened to be inlined.
 trait Block<T, const L: usize> {
-    fn block(&self, x: &[T; L], g: Option<&[T; L]>, out: &mut [MaybeUninit<T>; L]);
+    fn block(&self, x: &[[T; L]], g: Option<&[[T; L]]>, out: &mut [[MaybeUninit<T>; L]]);
 }
 
-/// Calls `block` for every full block of output that begins on a cache line, and for copies, padded with zeros, of
+/// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
+const PANEL: usize = 16;
+/// Vectors of 16-bit types after which what f32 could not decide is evaluated in f64: about five elements in 4 Ki of f16,
+/// where eight cost as much as one.
+const HALVES: usize = 256;
+
+/// Panels of x, g and out.
+macro_rules! for_panels {
+    ($size:ident, $x:ident, $g:ident, $out:ident => $body:expr) => {
+        for (i, ($x, $out)) in $x.chunks($size).zip($out.chunks_mut($size)).enumerate() {
+            let $g = $g.map(|g| &g[i * $size..][..$x.len()]);
+            $body
+        }
+    };
+}
+
+/// Calls `block` for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros, of
 /// what comes before and after.
 #[inline(always)]
 fn blocks<T: Copy + Default, const L: usize, F: Block<T, L>, G: Factor<T>>(pass: Pass<'_, F, G, T>) {
     let Pass { f, x, g, out } = pass;
     let head = match x.len() {
         0..SHORT => 0,
-        _ => out.as_ptr().align_offset(CACHE_LINE).min(x.len()),
+        _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(x.len()),
     };
     let (out_head, out) = out.split_at_mut(head);
     padded_block(&f, &x[..head], g.part(0, head), out_head);
     let (x, g) = (&x[head..], g.part(head, x.len() - head));
     let (full, rest) = x.as_chunks::<L>();
     let (out_full, out_rest) = out.as_chunks_mut::<L>();
-    for (i, (x, out)) in full.iter().zip(out_full).enumerate() {
-        f.block(x, g.slice().map(|g| &g.as_chunks::<L>().0[i]), out);
-    }
+    f.block(full, g.slice().map(|g| g.as_chunks().0), out_full);
     padded_block(&f, rest, g.part(x.len() - rest.len(), rest.len()), out_rest);
 }
 
-const CACHE_LINE: usize = 64;
 /// Below this length an extra block for the alignment costs more than unaligned stores do.
 const SHORT: usize = 1024;
 
-/// A block of fewer than `L` elements.
+/// A vector of fewer than `L` elements.
 #[inline(always)]
 fn padded_block<T: Copy + Default, const L: usize, F: Block<T, L>, G: Factor<T>>(
     f: &F,
@@ -67,78 +83,183 @@ fn padded_block<T: Copy + Default, const L: usize, F: Block<T, L>, G: Factor<T>>
     let pad = |from: &[T]| {
         let mut padded = [T::default(); L];
         padded[..from.len()].copy_from_slice(from);
-        padded
+        [padded]
     };
-    let mut results = [MaybeUninit::uninit(); L];
-    f.block(&pad(x), g.slice().map(pad).as_ref(), &mut results);
-    out.copy_from_slice(&results[..x.len()]);
+    let mut results = [[MaybeUninit::uninit(); L]];
+    let g = g.slice().map(pad);
+    f.block(&pad(x), g.as_ref().map(|g| &g[..]), &mut results);
+    out.copy_from_slice(&results[0][..x.len()]);
 }
 
-struct InF32<F>(F);
-struct InF64<F>(F);
+struct Whole<F>(F);
 struct InHalf<F>(F);
 
-impl<F: Family> Block<f32, LANES> for InF32<F> {
-    #[inline(always)]
-    fn block(&self, x: &[f32; LANES], g: Option<&[f32; LANES]>, out: &mut [MaybeUninit<f32>; LANES]) {
-        let mut y = self.0.eval(F32::load(x));
-        if let Some(g) = g {
-            y = F32::load(g) * y;
+macro_rules! whole {
+    ($t:ident, $vector:ident, $lanes:ident) => {
+        impl<F: Family> Block<$t, $lanes> for Whole<F> {
+            #[inline(always)]
+            fn block(
+                &self,
+                x: &[[$t; $lanes]],
+                g: Option<&[[$t; $lanes]]>,
+                out: &mut [[MaybeUninit<$t>; $lanes]],
+            ) {
+                let f = self.0;
+                for_panels!(PANEL, x, g, out => {
+                    let mut exponentials = [MaybeUninit::uninit(); PANEL];
+                    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+                    for (x, e) in x.iter().zip(&mut exponentials) {
+                        e.write(f.exponential($vector::load(x)));
+                    }
+                    for (i, (x, r)) in x.iter().zip(&mut reciprocals).enumerate() {
+                        // SAFETY: the loop before has written one for every x.
+                        let e = unsafe { exponentials[i].assume_init() };
+                        r.write(f.reciprocal($vector::load(x), e));
+                    }
+                    for (i, (x, out)) in x.iter().zip(out).enumerate() {
+                        // SAFETY: as above.
+                        let (e, r) = unsafe { (exponentials[i].assume_init(), reciprocals[i].assume_init()) };
+                        let mut y = f.value($vector::load(x), e, r);
+                        if let Some(g) = g {
+                            y = $vector::load(&g[i]) * y;
+                        }
+                        y.store(out)
+                    }
+                });
+            }
         }
-        y.store(out)
-    }
+    };
 }
 
-impl<F: Family> Block<f64, LANES_F64> for InF64<F> {
-    #[inline(always)]
-    fn block(
-        &self,
-        x: &[f64; LANES_F64],
-        g: Option<&[f64; LANES_F64]>,
-        out: &mut [MaybeUninit<f64>; LANES_F64],
-    ) {
-        let mut y = self.0.eval(F64::load(x));
-        if let Some(g) = g {
-            y = F64::load(g) * y;
-        }
-        y.store(out)
-    }
-}
+whole!(f32, F32, LANES);
+whole!(f64, F64, LANES_F64);
 
 impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
     #[inline(always)]
-    fn block(&self, x: &[T; LANES], g: Option<&[T; LANES]>, out: &mut [MaybeUninit<T>; LANES]) {
+    fn block(&self, x: &[[T; LANES]], g: Option<&[[T; LANES]]>, out: &mut [[MaybeUninit<T>; LANES]]) {
         let f = self.0;
-        let Quick {
-            mut value,
-            mut magnitude,
-        } = f.quick(F32::widen(x));
-        if let Some(g) = g {
-            let g = F32::widen(g);
-            value = value * g;
-            magnitude = magnitude * g.abs();
-        }
-        let error = F32::lit(F::QUICK_ERROR);
-        let (low, high) = ((-magnitude).fma(error, value), magnitude.fma(error, value));
-        for part in 0..LANES / LANES_F64 {
-            let start = part * LANES_F64;
-            let mut certain = true;
-            for i in start / 16..(start + LANES_F64) / 16 {
-                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; the array has `CHAINS` times 16 elements.
-                certain &=
-                    unsafe { T::round_interval(low.0[i], high.0[i], out.as_mut_ptr().add(16 * i).cast()) };
+        for_panels!(HALVES, x, g, out => {
+            let mut uncertain = [0; HALVES];
+            let mut masks = uncertain.chunks_mut(PANEL);
+            {
+                let out = &mut *out;
+                for_panels!(PANEL, x, g, out => {
+                    in_f32(f, x, g, out, masks.next().expect("as many as there are panels"));
+                });
             }
-            if !certain {
-                let widen =
-                    |from: &[T; LANES]| F64::widen(from[start..].first_chunk().expect("LANES is a multiple"));
-                let mut y = f.eval(widen(x));
-                if let Some(g) = g {
-                    y = widen(g) * y;
+            if uncertain != [0; HALVES] {
+                in_f64(f, x.as_flattened(), g.map(<[_]>::as_flattened), out.as_flattened_mut(), &uncertain);
+            }
+        });
+    }
+}
+
+/// Computes a panel in f32; sets a bit in `uncertain` where the error leaves open which 16 bits the result rounds to.
+#[inline(always)]
+fn in_f32<F: Family, T: Narrow>(
+    f: F,
+    x: &[[T; LANES]],
+    g: Option<&[[T; LANES]]>,
+    out: &mut [[MaybeUninit<T>; LANES]],
+    uncertain: &mut [u16],
+) {
+    let mut exponentials = [MaybeUninit::uninit(); PANEL];
+    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+    for (x, e) in x.iter().zip(&mut exponentials) {
+        let x = F32::widen(x);
+        e.write((x, f.quick_exponential(x)));
+    }
+    for (e, r) in exponentials[..x.len()].iter().zip(&mut reciprocals) {
+        // SAFETY: the loop before has written one for every x.
+        let (x, e) = unsafe { e.assume_init() };
+        r.write(f.quick_reciprocal(x, e));
+    }
+    for (i, (out, uncertain)) in out.iter_mut().zip(uncertain).enumerate() {
+        // SAFETY: as above.
+        let ((x, e), r) = unsafe { (exponentials[i].assume_init(), reciprocals[i].assume_init()) };
+        let Quick { mut value, magnitude } = f.quick(x, e, r);
+        let g = g.map(|g| F32::widen(&g[i]));
+        let mut vanishing = 0;
+        if let Some(g) = g {
+            if T::WIDE {
+                vanishing = value.zero_or_subnormal() & x.is_below(VANISHED);
+            }
+            value = value * g;
+        }
+        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+        let (rounded, open) = unsafe {
+            match magnitude {
+                None => T::round_within_ulps::<F>(value.0),
+                Some(magnitude) => {
+                    let magnitude = g.map_or(magnitude, |g| magnitude * g.abs());
+                    let error = F32::lit(F::QUICK_ERROR);
+                    let (low, high) = ((-magnitude).fma(error, value), magnitude.fma(error, value));
+                    T::round_interval(low.0, high.0)
                 }
-                y.narrow(&mut out[start..start + LANES_F64]);
+            }
+        };
+        store_halves(rounded, out);
+        *uncertain = vanishing | open;
+    }
+}
+
+/// Replaces what `uncertain` has a bit for by the value in f64, rounded once.
+#[inline(always)]
+fn in_f64<F: Family, T: Narrow>(
+    f: F,
+    x: &[T],
+    g: Option<&[T]>,
+    out: &mut [MaybeUninit<T>],
+    uncertain: &[u16; HALVES],
+) {
+    let (mut places, mut count) = ([0; LANES_F64], 0);
+    // Most are zero: four at a time.
+    for (i, masks) in uncertain.as_chunks::<4>().0.iter().enumerate() {
+        let mut bits = masks
+            .iter()
+            .rev()
+            .fold(0u64, |bits, mask| bits << 16 | *mask as u64);
+        while bits != 0 {
+            places[count] = 4 * LANES * i + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            count += 1;
+            if count == LANES_F64 {
+                replace(f, x, g, out, &places);
+                count = 0;
             }
         }
     }
+    replace(f, x, g, out, &places[..count]);
+}
+
+/// Evaluates up to eight elements in f64.
+#[inline(always)]
+fn replace<F: Family, T: Narrow>(
+    f: F,
+    x: &[T],
+    g: Option<&[T]>,
+    out: &mut [MaybeUninit<T>],
+    places: &[usize],
+) {
+    if places.is_empty() {
+        return;
+    }
+    let mut y = f.eval(gather(x, places));
+    if let Some(g) = g {
+        y = gather(g, places) * y;
+    }
+    for (place, y) in places.iter().zip(y.narrow::<T>()) {
+        out[*place].write(y);
+    }
+}
+
+#[inline(always)]
+fn gather<T: Narrow>(from: &[T], places: &[usize]) -> F64 {
+    let mut eight = [T::default(); LANES_F64];
+    for (to, place) in eight.iter_mut().zip(places) {
+        *to = from[*place];
+    }
+    F64::widen(&eight)
 }
 
 macro_rules! with_simd {
@@ -154,6 +275,6 @@ macro_rules! with_simd {
     };
 }
 
-with_simd!(Vectors<f32>, InF32);
-with_simd!(Vectors<f64>, InF64);
+with_simd!(Vectors<f32>, Whole);
+with_simd!(Vectors<f64>, Whole);
 with_simd!(Halves<T>, InHalf, T);

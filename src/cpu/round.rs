@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
 pub(super) trait Half: Copy + Send + Sync + 'static {
+    /// Whether a factor may bring into range what f32 can only hold as a subnormal, if at all.
+    const WIDE: bool;
     fn widen(self) -> f64;
     /// Nearest, ties to even. `half`'s own conversions from f64 go through f32 on some processors and round twice.
     fn nearest(x: f64) -> Self;
@@ -31,9 +33,13 @@ pub(super) fn to_odd(x: f64) -> f32 {
     }
 }
 
+/// Beyond it a product with any 16-bit factor has underflowed.
+pub(super) const VANISHED: f32 = 190.0;
+
 macro_rules! half {
-    ($t:ty) => {
+    ($t:ty, wide $wide:literal) => {
         impl Half for $t {
+            const WIDE: bool = $wide;
             fn widen(self) -> f64 {
                 self.to_f64()
             }
@@ -52,5 +58,5 @@ macro_rules! half {
     };
 }
 
-half!(f16);
-half!(bf16);
+half!(f16, wide false);
+half!(bf16, wide true);

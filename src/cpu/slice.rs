@@ -4,7 +4,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use super::isa::Isa;
-use super::round::Half;
+use super::round::{Half, VANISHED};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::slice::HalfFloatSliceExt;
@@ -230,11 +230,17 @@ fn half_chunk<T: Half, A: Arithmetic, F: Family, G: Factor<T>>(
     }
     let (mut low, mut high) = ([0f32; CHUNK], [0f32; CHUNK]);
     for i in 0..CHUNK {
-        let y = f.quick(A::F32::of(wide[i]));
+        let x = A::F32::of(wide[i]);
+        let e = f.quick_exponential(x);
+        let y = f.quick(x, e, f.quick_reciprocal(x, e));
         let g = A::F32::of(factors[i]);
-        let (value, error) = (y.value * g, y.magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
+        let magnitude = y.magnitude.unwrap_or(y.value.abs());
+        let (value, error) = (y.value * g, magnitude * g.abs() * A::F32::lit(F::QUICK_ERROR));
         low[i] = (value - error).get();
         high[i] = (value + error).get();
+        if T::WIDE && g.get() != 1.0 && y.value.get().abs() < f32::MIN_POSITIVE && wide[i].abs() < VANISHED {
+            high[i] = f32::NAN;
+        }
     }
     let mut other = [MaybeUninit::uninit(); CHUNK];
     T::narrow(&low[..n], out);

@@ -3,105 +3,117 @@
 //! The error is below `Family::QUICK_ERROR` · magnitude. Whoever rounds the value to 16 bits checks that both ends of
 //! that interval round alike.
 
-use super::{by_sign, exp_parts, polynomial};
+use super::{by_sign, exp_parts, polynomial, to_saturation};
 use crate::real::Real;
-
-/// log1p(t)/t on 0 ≤ t ≤ 1 in powers of t − ½, error 3.3e-8.
-const LOG1P: &[f64] = &[
-    0.810930216,
-    -0.288526673,
-    0.132609494,
-    -0.0677111866,
-    0.036625606,
-    -0.0202303406,
-    0.0116395754,
-    -0.00856965611,
-    0.00512610214,
-];
 
 pub(crate) struct Quick<R> {
     pub(crate) value: R,
-    /// |value|, or more where terms cancel.
-    pub(crate) magnitude: R,
+    /// What the error is relative to where terms cancel; otherwise it is the value.
+    pub(crate) magnitude: Option<R>,
 }
 
-#[inline(always)]
-fn well_conditioned<R: Real>(value: R) -> Quick<R> {
-    Quick {
-        value,
-        magnitude: value.abs(),
+impl<R: Real> Quick<R> {
+    #[inline(always)]
+    pub(crate) fn well_conditioned(value: R) -> Self {
+        Self {
+            value,
+            magnitude: None,
+        }
     }
 }
 
+/// eˣ, scaled.
 #[inline(always)]
-fn exp<R: Real>(x: R) -> R {
+pub(crate) fn exp<R: Real>(x: R) -> R {
     let (s, y) = exp_parts(x, None);
     s.mla(y, s)
 }
 
+/// e + e²/2, scaled.
 #[inline(always)]
-fn gate<R: Real>(x: R) -> R {
-    let e = exp(x);
-    let m = e.mla(e * R::lit(0.5 * R::UNSCALE), e);
-    m * m.mla(R::lit(R::UNSCALE), R::lit(1.0)).recip_full()
+fn gate_m<R: Real>(e: R) -> R {
+    e.mla(e * R::lit(0.5 * R::UNSCALE), e)
+}
+
+/// 1/M.
+#[inline(always)]
+pub(crate) fn gate_reciprocal<R: Real>(_: R, e: R) -> R {
+    gate_m(e).mla(R::lit(R::UNSCALE), R::lit(1.0)).recip_full()
 }
 
 #[inline(always)]
-pub(crate) fn mish<R: Real>(x: R) -> Quick<R> {
-    let clamped = x.at_least(R::LOWEST);
-    let value = clamped * gate(clamped) * R::lit(R::UNSCALE);
-    well_conditioned(R::if_gt(x, R::lit(R::SATURATED), x, value))
+pub(crate) fn mish<R: Real>(x: R, e: R, r: R) -> Quick<R> {
+    let value = (x.at_least(R::LOWEST) * r) * gate_m(e) * R::lit(R::UNSCALE);
+    Quick::well_conditioned(R::if_gt(x, R::lit(R::SATURATED), x, value))
 }
 
 #[inline(always)]
-pub(crate) fn tanh_softplus<R: Real>(x: R) -> Quick<R> {
-    let value = gate(x.at_least(R::LOWEST)) * R::lit(R::UNSCALE);
-    well_conditioned(R::if_gt(x, R::lit(R::SATURATED), R::lit(1.0), value))
+pub(crate) fn tanh_softplus<R: Real>(x: R, e: R, r: R) -> Quick<R> {
+    let value = gate_m(e) * r * R::lit(R::UNSCALE);
+    Quick::well_conditioned(R::if_gt(x, R::lit(R::SATURATED), R::lit(1.0), value))
+}
+
+/// 1/M.
+#[inline(always)]
+pub(crate) fn mish_d1_reciprocal<R: Real>(x: R, e: R) -> R {
+    gate_reciprocal(x, e)
 }
 
 /// mish′ as in `formula.rs`; its two terms cancel near the root.
 #[inline(always)]
-pub(crate) fn mish_d1<R: Real>(x: R) -> Quick<R> {
-    let x = x.at_least(R::LOWEST).at_most(R::SATURATED);
-    let (one, unscale) = (R::lit(1.0), R::lit(R::UNSCALE));
-    let scaled = exp(x);
-    let e = scaled * unscale;
-    let half = e * R::lit(0.5);
-    let r = (one + e.mla(half, e)).recip_full();
-    let half_square = scaled * half;
-    let tail = (-half_square).mla(x * e * r, half_square);
-    let x1 = one + x;
+pub(crate) fn mish_d1<R: Real>(x: R, e: R, r: R) -> Quick<R> {
+    let x = to_saturation(x);
+    let unscale = R::lit(R::UNSCALE);
+    let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
     let r = r * unscale;
+    let tail = (-half_square).mla(x * e * r, half_square);
+    let x1 = R::lit(1.0) + x;
     Quick {
-        value: scaled.mla(x1, tail) * r,
-        magnitude: scaled.mla(x1.abs(), tail) * r,
+        value: e.mla(x1, tail) * r,
+        magnitude: Some(e.mla(x1.abs(), tail) * r),
     }
 }
 
+/// t/(2 + t).
 #[inline(always)]
-pub(crate) fn softplus<R: Real>(x: R) -> Quick<R> {
-    let t = exp(-(x.abs().at_most(-R::LOWEST)));
+pub(crate) fn log1p_quotient<R: Real>(_: R, t: R) -> R {
     let small = t * R::lit(R::UNSCALE);
-    let log1p = t * polynomial(LOG1P, small - R::lit(0.5));
-    well_conditioned(log1p.mla(R::lit(R::UNSCALE), x.at_least(0.0)))
+    small / (small + R::lit(2.0))
 }
 
 #[inline(always)]
-pub(crate) fn softplus_d1<R: Real>(x: R) -> Quick<R> {
-    let e = exp(x.at_least(R::LOWEST).at_most(2.0 * R::SATURATED));
-    let value = e * e.mla(R::lit(R::UNSCALE), R::lit(1.0)).recip_full();
-    well_conditioned(value * R::lit(R::UNSCALE))
+pub(crate) fn softplus<R: Real>(x: R, t: R, u: R) -> Quick<R> {
+    let w = u * u;
+    let small = t * R::lit(R::UNSCALE);
+    let inner = (-w).mla(polynomial(R::LOG1P, w), small);
+    Quick::well_conditioned(small + (-u).mla(inner, x.at_least(0.0)))
+}
+
+/// 1/(1 + e).
+#[inline(always)]
+pub(crate) fn sigmoid_reciprocal<R: Real>(_: R, e: R) -> R {
+    e.mla(R::lit(R::UNSCALE), R::lit(1.0)).recip_full()
 }
 
 #[inline(always)]
-pub(crate) fn tanh_softplus_d1<R: Real>(x: R) -> Quick<R> {
-    let scaled = exp(-(x.abs().at_most(-R::LOWEST)));
+pub(crate) fn softplus_d1<R: Real>(_: R, e: R, r: R) -> Quick<R> {
+    Quick::well_conditioned(e * r * R::lit(R::UNSCALE))
+}
+
+/// 1/M.
+#[inline(always)]
+pub(crate) fn tanh_softplus_d1_reciprocal<R: Real>(x: R, t: R) -> R {
+    let t = t * R::lit(R::UNSCALE);
+    let m = (t * by_sign(x, 0.5, 1.0)).mla(t, by_sign(x, 1.0, 0.5) + t);
+    m.recip_full()
+}
+
+#[inline(always)]
+pub(crate) fn tanh_softplus_d1<R: Real>(x: R, scaled: R, r: R) -> Quick<R> {
     let t = scaled * R::lit(R::UNSCALE);
     let one = R::lit(1.0);
-    let m = (t * by_sign(x, 0.5, 1.0)).mla(t, by_sign(x, 1.0, 0.5) + t);
-    let r = m.recip_full();
     let factor = R::if_gt(R::lit(0.0), x, one, t);
-    well_conditioned(scaled * (factor * (one + t)) * (r * r) * R::lit(R::UNSCALE))
+    Quick::well_conditioned(scaled * (factor * (one + t)) * (r * r) * R::lit(R::UNSCALE))
 }
 
 #[cfg(test)]
@@ -116,10 +128,12 @@ mod tests {
         let inputs = (0..=u16::MAX).flat_map(|b| [f16::from_bits(b).to_f32(), bf16::from_bits(b).to_f32()]);
         let mut worst = (0.0, 0.0);
         for x in inputs.filter(|x| x.is_finite()) {
-            let quick = f.quick(x);
+            let e = f.quick_exponential(x);
+            let quick = f.quick(x, e, f.quick_reciprocal(x, e));
             let error = (quick.value as f64 - f.eval(x as f64)).abs();
             // Below 2^-126 the spacing of f32 counts, which is 2^-16 of that of bf16.
-            let relative = error / (quick.magnitude as f64).max(f32::MIN_POSITIVE as f64);
+            let magnitude = quick.magnitude.unwrap_or(quick.value.abs()) as f64;
+            let relative = error / magnitude.max(f32::MIN_POSITIVE as f64);
             if relative > worst.0 {
                 worst = (relative, x);
             }

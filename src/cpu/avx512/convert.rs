@@ -1,6 +1,7 @@
 //! Conversions of 16 elements between f32 and 16 bits.
 
 use super::super::round::Half;
+use crate::family::Family;
 use core::arch::x86_64::*;
 use half::{bf16, f16};
 
@@ -14,13 +15,38 @@ pub(in crate::cpu) trait Narrow: Half + Default {
     /// # Safety
     /// As for `expand`.
     unsafe fn contract(v: __m512) -> __m256i;
-    /// Writes the rounding of every value between `low` and `high` to `out`, or returns false if they do not all
-    /// round alike.
+    /// The rounding of v, and which values are within [`Family::QUICK_ERROR`] of where the rounding
+    /// changes. An error of 2⁻²⁴ of a value is an ulp of it at most: what is looked at are the bits that rounding
+    /// takes away.
     ///
     /// # Safety
-    /// As for `expand`; `out` must be good for 32 bytes.
-    unsafe fn round_interval(low: __m512, high: __m512, out: *mut __m256i) -> bool;
+    /// As for `expand`.
+    unsafe fn round_within_ulps<F: Family>(v: __m512) -> (__m256i, u16);
+    /// The rounding of `low`, and which values between `low` and `high` do not all round alike.
+    ///
+    /// # Safety
+    /// As for `expand`.
+    unsafe fn round_interval(low: __m512, high: __m512) -> (__m256i, u16);
 }
+
+/// Of `bits`, whose low `DROPPED` bits a rounding to nearest takes away: which are as close to a midpoint as
+/// `F::quick` may be off.
+///
+/// # Safety
+/// AVX-512 F must be there.
+#[inline(always)]
+unsafe fn near_midpoint<F: Family, const DROPPED: u32>(bits: __m512i) -> u16 {
+    let error = (F::QUICK_ERROR * (1 << 24) as f64).ceil() as i32;
+    let (midpoint, dropped) = (1 << (DROPPED - 1), (1 << DROPPED) - 1);
+    // SAFETY: the caller has the instructions.
+    unsafe {
+        let above = _mm512_add_epi32(bits, _mm512_set1_epi32(error - midpoint));
+        let above = _mm512_and_si512(above, _mm512_set1_epi32(dropped));
+        _mm512_cmple_epi32_mask(above, _mm512_set1_epi32(2 * error))
+    }
+}
+
+const MIN_NORMAL_F16: f32 = 1.0 / (1 << 14) as f32;
 
 impl Narrow for f16 {
     #[inline(always)]
@@ -33,13 +59,26 @@ impl Narrow for f16 {
         // SAFETY: the caller has the instructions.
         unsafe { _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v) }
     }
+    /// Subnormals, spaced like what comes first above them, are moved there.
     #[inline(always)]
-    unsafe fn round_interval(low: __m512, high: __m512, out: *mut __m256i) -> bool {
-        // SAFETY: the caller has the instructions, and 32 bytes at `out`.
+    unsafe fn round_within_ulps<F: Family>(v: __m512) -> (__m256i, u16) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let (size, normal) = (_mm512_abs_ps(v), _mm512_set1_ps(MIN_NORMAL_F16));
+            let subnormal = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(size, normal);
+            let size = _mm512_mask_add_ps(size, subnormal, size, normal);
+            (
+                Self::contract(v),
+                near_midpoint::<F, 13>(_mm512_castps_si512(size)),
+            )
+        }
+    }
+    #[inline(always)]
+    unsafe fn round_interval(low: __m512, high: __m512) -> (__m256i, u16) {
+        // SAFETY: the caller has the instructions.
         unsafe {
             let (low, high) = (Self::contract(low), Self::contract(high));
-            _mm256_storeu_si256(out, low);
-            _mm256_cmpneq_epi16_mask(low, high) == 0
+            (low, _mm256_cmpneq_epi16_mask(low, high))
         }
     }
 }
@@ -64,18 +103,29 @@ impl Narrow for bf16 {
             _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(kept))
         }
     }
+    /// Half an ulp is added and the rest cut off; a tie is near a midpoint.
+    #[inline(always)]
+    unsafe fn round_within_ulps<F: Family>(v: __m512) -> (__m256i, u16) {
+        // SAFETY: the caller has the instructions.
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let rounded = _mm512_add_epi32(bits, _mm512_set1_epi32(0x8000));
+            let rounded = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            (rounded, near_midpoint::<F, 16>(bits))
+        }
+    }
     /// Half an ulp is added to both and the rest cut off. Ties would be wrong, but a tie strictly inside the
     /// interval makes the ends differ, and so does one at its upper end; at its lower end the values lie above it.
     /// A NaN keeps its upper half, as the lower one is zero in whatever came from 16 bits.
     #[inline(always)]
-    unsafe fn round_interval(low: __m512, high: __m512, out: *mut __m256i) -> bool {
-        // SAFETY: the caller has the instructions, and 32 bytes at `out`.
+    unsafe fn round_interval(low: __m512, high: __m512) -> (__m256i, u16) {
+        // SAFETY: the caller has the instructions.
         unsafe {
             let half = _mm512_set1_epi32(0x8000);
             let low = _mm512_add_epi32(_mm512_castps_si512(low), half);
             let high = _mm512_add_epi32(_mm512_castps_si512(high), half);
-            _mm256_storeu_si256(out, _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(low)));
-            _mm512_test_epi32_mask(_mm512_xor_si512(low, high), _mm512_set1_epi32(!0xffff)) == 0
+            let differ = _mm512_test_epi32_mask(_mm512_xor_si512(low, high), _mm512_set1_epi32(!0xffff));
+            (_mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(low)), differ)
         }
     }
 }

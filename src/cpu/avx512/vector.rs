@@ -6,37 +6,10 @@ use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
 use std::mem::MaybeUninit;
 
-/// Vectors that are evaluated together: the formulas are chains of dependent instructions, of which a core keeps
-/// about one in flight at a time; four interleaved ones gave 1.1 to 1.2 times the throughput of two.
-pub(super) const CHAINS: usize = 4;
-pub(super) const LANES: usize = 16 * CHAINS;
-pub(super) const LANES_F64: usize = 8 * CHAINS;
+pub(super) const LANES: usize = 16;
+pub(super) const LANES_F64: usize = 8;
 
-/// An array with one entry for each of the `CHAINS` registers.
-macro_rules! each {
-    ($i:ident => $value:expr) => {
-        [
-            {
-                let $i = 0;
-                $value
-            },
-            {
-                let $i = 1;
-                $value
-            },
-            {
-                let $i = 2;
-                $value
-            },
-            {
-                let $i = 3;
-                $value
-            },
-        ]
-    };
-}
-
-/// A vector type over CHAINS registers.
+/// A register as an arithmetic type.
 ///
 /// The intrinsics are sound to call because values of these types are made only inside [`Simd::vectorize`] of
 /// `pulp::x86::V4`, which exists only where the processor has AVX-512 F, BW, CD, DQ and VL.
@@ -48,13 +21,13 @@ macro_rules! vector {
         $rcp14:ident $newton:literal, shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
     ) => {
         #[derive(Clone, Copy)]
-        pub(super) struct $name(pub(super) [$register; CHAINS]);
+        pub(super) struct $name(pub(super) $register);
 
         $(impl $trait for $name {
             type Output = Self;
             #[inline(always)]
             fn $method(self, b: Self) -> Self {
-                Self(unsafe { each!(i => $op(self.0[i], b.0[i])) })
+                Self(unsafe { $op(self.0, b.0) })
             }
         })*
 
@@ -62,7 +35,7 @@ macro_rules! vector {
             type Output = Self;
             #[inline(always)]
             fn neg(self) -> Self {
-                Self(unsafe { each!(i => $xor(self.0[i], $set1(-0.0))) })
+                Self(unsafe { $xor(self.0, $set1(-0.0)) })
             }
         }
 
@@ -79,15 +52,15 @@ macro_rules! vector {
 
             #[inline(always)]
             fn lit(x: f64) -> Self {
-                Self([unsafe { $set1(x as $t) }; CHAINS])
+                Self(unsafe { $set1(x as $t) })
             }
             #[inline(always)]
             fn fma(self, b: Self, c: Self) -> Self {
-                Self(unsafe { each!(i => $fmadd(self.0[i], b.0[i], c.0[i])) })
+                Self(unsafe { $fmadd(self.0, b.0, c.0) })
             }
             #[inline(always)]
             fn recip(self) -> Self {
-                let r = Self(unsafe { each!(i => $rcp14(self.0[i])) });
+                let r = Self(unsafe { $rcp14(self.0) });
                 if $newton {
                     self.newton(r)
                 } else {
@@ -104,28 +77,24 @@ macro_rules! vector {
             }
             #[inline(always)]
             fn exp2_of_magic(self) -> Self {
-                Self(unsafe {
-                    each!(i => $of_bits($shift::<$mantissa>($to_bits(self.0[i]))))
-                })
+                Self(unsafe { $of_bits($shift::<$mantissa>($to_bits(self.0))) })
             }
             #[inline(always)]
             fn abs(self) -> Self {
-                Self(unsafe { each!(i => $abs(self.0[i])) })
+                Self(unsafe { $abs(self.0) })
             }
             #[inline(always)]
             fn if_gt(a: Self, b: Self, t: Self, e: Self) -> Self {
-                Self(unsafe {
-                    each!(i => $blend($compare::<_CMP_GT_OQ>(a.0[i], b.0[i]), e.0[i], t.0[i]))
-                })
+                Self(unsafe { $blend($compare::<_CMP_GT_OQ>(a.0, b.0), e.0, t.0) })
             }
             // The instructions return their second operand where one is NaN.
             #[inline(always)]
             fn at_least(self, low: f64) -> Self {
-                Self(unsafe { each!(i => $max($set1(low as $t), self.0[i])) })
+                Self(unsafe { $max($set1(low as $t), self.0) })
             }
             #[inline(always)]
             fn at_most(self, high: f64) -> Self {
-                Self(unsafe { each!(i => $min($set1(high as $t), self.0[i])) })
+                Self(unsafe { $min($set1(high as $t), self.0) })
             }
         }
     };
@@ -147,8 +116,8 @@ vector!(
 impl F32 {
     #[inline(always)]
     pub(super) fn widen<T: Narrow>(x: &[T; LANES]) -> Self {
-        // SAFETY: the array has `CHAINS` times 16 elements.
-        Self(unsafe { each!(i => T::expand(_mm256_loadu_si256(x.as_ptr().add(16 * i).cast()))) })
+        // SAFETY: the array has 16 elements of 16 bits.
+        Self(unsafe { T::expand(_mm256_loadu_si256(x.as_ptr().cast())) })
     }
 
     #[inline(always)]
@@ -157,61 +126,75 @@ impl F32 {
     }
 
     #[inline(always)]
+    pub(super) fn zero_or_subnormal(self) -> u16 {
+        const ZEROS: i32 = 0x02 | 0x04;
+        const SUBNORMAL: i32 = 0x20;
+        // SAFETY: as for the operators.
+        unsafe { _mm512_fpclass_ps_mask::<{ ZEROS | SUBNORMAL }>(self.0) }
+    }
+
+    /// Whether |self| is below `bound`.
+    #[inline(always)]
+    pub(super) fn is_below(self, bound: f32) -> u16 {
+        // SAFETY: as for the operators.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(self.0), _mm512_set1_ps(bound)) }
+    }
+
+    #[inline(always)]
     pub(super) fn load(from: &[f32; LANES]) -> Self {
-        // SAFETY: the array has `CHAINS` times 16 elements.
-        Self(unsafe { each!(i => _mm512_loadu_ps(from.as_ptr().add(16 * i))) })
+        // SAFETY: the array has 16 elements.
+        Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
     }
 
     #[inline(always)]
     pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES]) {
-        for (i, v) in self.0.into_iter().enumerate() {
-            // SAFETY: as in `load`.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr().cast::<f32>().add(16 * i), v) }
-        }
+        // SAFETY: as in `load`.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr().cast::<f32>(), self.0) }
     }
+}
+
+#[inline(always)]
+pub(super) fn store_halves<T: Narrow>(bits: __m256i, to: &mut [MaybeUninit<T>; LANES]) {
+    // SAFETY: the array has 16 elements of 16 bits.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), bits) }
 }
 
 impl F64 {
     #[inline(always)]
     fn round_to_single(self) -> Self {
-        Self(unsafe { each!(i => _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0[i]))) })
+        Self(unsafe { _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0)) })
     }
 
     #[inline(always)]
     pub(super) fn widen<T: Narrow>(from: &[T; LANES_F64]) -> Self {
-        // SAFETY: the array has `CHAINS` times 8 elements of 16 bits.
+        // SAFETY: the array has 8 elements of 16 bits.
         Self(unsafe {
-            each!(i => {
-                let eight = _mm_loadu_si128(from.as_ptr().add(8 * i).cast());
-                _mm512_cvtps_pd(_mm512_castps512_ps256(T::expand(_mm256_castsi128_si256(eight))))
-            })
+            let eight = _mm_loadu_si128(from.as_ptr().cast());
+            _mm512_cvtps_pd(_mm512_castps512_ps256(T::expand(_mm256_castsi128_si256(eight))))
         })
     }
 
     /// To 16 bits, through f32 rounded to odd: the second rounding comes out as a single one would.
     #[inline(always)]
-    pub(super) fn narrow<T: Narrow>(self, out: &mut [MaybeUninit<T>]) {
-        assert_eq!(out.len(), LANES_F64);
-        for i in 0..CHAINS {
-            // SAFETY: the slice has `CHAINS` times 8 elements of 16 bits.
-            unsafe {
-                let short = T::contract(_mm512_castps256_ps512(half_to_odd(self.0[i])));
-                _mm_storeu_si128(out.as_mut_ptr().add(8 * i).cast(), _mm256_castsi256_si128(short));
-            }
+    pub(super) fn narrow<T: Narrow>(self) -> [T; LANES_F64] {
+        let mut out = [T::default(); LANES_F64];
+        // SAFETY: the array has 8 elements of 16 bits.
+        unsafe {
+            let short = T::contract(_mm512_castps256_ps512(half_to_odd(self.0)));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(short));
         }
+        out
     }
 
     #[inline(always)]
     pub(super) fn load(from: &[f64; LANES_F64]) -> Self {
-        // SAFETY: the array has `CHAINS` times 8 elements.
-        Self(unsafe { each!(i => _mm512_loadu_pd(from.as_ptr().add(8 * i))) })
+        // SAFETY: the array has 8 elements.
+        Self(unsafe { _mm512_loadu_pd(from.as_ptr()) })
     }
 
     #[inline(always)]
     pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64]) {
-        for (i, v) in self.0.into_iter().enumerate() {
-            // SAFETY: as in `load`.
-            unsafe { _mm512_storeu_pd(to.as_mut_ptr().cast::<f64>().add(8 * i), v) }
-        }
+        // SAFETY: as in `load`.
+        unsafe { _mm512_storeu_pd(to.as_mut_ptr().cast::<f64>(), self.0) }
     }
 }

@@ -1,0 +1,160 @@
+//! Softplus and its derivatives, with and without parameters.
+
+use super::{exp, minus_abs, one_plus, polynomial, residual, to_twice_saturation};
+use crate::activation::Softplus;
+use crate::real::Real;
+use crate::twin::{fast_two_sum, two_product, Twin};
+
+/// For [`softplus`]: t, not scaled, and u = t/(2 + t), of the [`shortened`] t.
+#[inline(always)]
+pub(crate) fn log1p_quotient<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
+    log1p_quotient_of(t, R::SOFTPLUS_SHORTENED)
+}
+
+#[inline(always)]
+fn log1p_quotient_of<R: Real>(t: Twin<R>, shorten: bool) -> [R; 2] {
+    let small = t.sum() * R::lit(R::UNSCALE);
+    [small, shortened(small, shorten) / (small + R::lit(2.0))]
+}
+
+/// t without the bits that the sum 2 + t has no room for, so that u is off by the rounding of the division alone. Below
+/// ⅛ that rounding does not matter.
+#[inline(always)]
+fn shortened<R: Real>(t: R, shorten: bool) -> R {
+    let two = R::lit(2.0);
+    if shorten {
+        R::if_gt(R::lit(0.125), t, t, (t + two) - two)
+    } else {
+        t
+    }
+}
+
+/// log(1 + eˣ) = max(x, 0) + log1p(t) with t = exp(−|x|).
+#[inline(always)]
+pub(crate) fn softplus<R: Real>(x: R, t: Twin<R>, [small, u]: [R; 2]) -> R {
+    let Log1p { short, low, inner } = log1p(t, [small, u], R::SOFTPLUS_SHORTENED);
+    short + ((-u).mla(inner, low) + x.at_least(0.0))
+}
+
+/// log1p(t) = t − u·inner and t = short + low, not scaled.
+struct Log1p<R> {
+    short: R,
+    low: R,
+    inner: R,
+}
+
+/// 2·artanh(u), of which t − t·u comes first, for the shortened t, and log1p′·low for the rest of t, with
+/// log1p′ = 1/(1 + t) ≈ 1 − 3u/2 where there is much of it.
+#[inline(always)]
+fn log1p<R: Real>(t: Twin<R>, [small, u]: [R; 2], shorten: bool) -> Log1p<R> {
+    let short = shortened(small, shorten);
+    let (rounding, unscale) = (fast_two_sum(t.high, t.low).low, R::lit(R::UNSCALE));
+    let w = u * u;
+    let series = polynomial(R::LOG1P, w);
+    if shorten {
+        let low = rounding.mla(unscale, small - short);
+        let inner = short + low.mla(R::lit(1.5), -w * series);
+        Log1p { short, low, inner }
+    } else {
+        let low = rounding * unscale;
+        let inner = (-w).mla(series, short);
+        Log1p { short, low, inner }
+    }
+}
+
+/// For [`softplus_d1`]: 1 + e, rounded, and 1/(1 + e), roughly.
+#[inline(always)]
+pub(crate) fn sigmoid_reciprocal<R: Real>(_: R, e: Twin<R>) -> [R; 2] {
+    let a = e.sum().fma(R::lit(R::UNSCALE), R::lit(1.0));
+    [a, a.recip()]
+}
+
+/// softplus′ = σ(x) = e/(1 + e).
+#[inline(always)]
+pub(crate) fn softplus_d1<R: Real>(_: R, e: Twin<R>, [a, r]: [R; 2]) -> R {
+    let e = fast_two_sum(e.high, e.low);
+    let q = e.high * r;
+    residual(e, one_plus(e.high, a), q, r).mla(r, q) * R::lit(R::UNSCALE)
+}
+
+/// softplus″ = t/(1 + t)².
+#[inline(always)]
+pub(crate) fn softplus_d2<R: Real>(_: R, t: Twin<R>, [high, low]: [R; 2]) -> R {
+    let (t, r) = (fast_two_sum(t.high, t.low), Twin::new(high, low));
+    t.mul(r).mul(r).sum() * R::lit(R::UNSCALE)
+}
+
+/// For [`softplus_d2`]: 1/(1 + t).
+#[inline(always)]
+pub(crate) fn one_plus_reciprocal<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
+    let t = fast_two_sum(t.high, t.low).scale(R::lit(R::UNSCALE));
+    t.add(Twin::lit(1.0)).recip().into()
+}
+
+/// βx as an exact product, since half an ulp of βx would show as |βx| half-ulps of the result.
+#[inline(always)]
+fn beta_x<R: Real>(x: R, softplus: &Softplus) -> Twin<R> {
+    let u = two_product(x, R::lit(softplus.beta()));
+    // Where exp(−|βx|) has underflowed, the low part may be anything up to infinite.
+    let low = R::if_gt(R::lit(-R::LOWEST), u.high.abs(), u.low, R::lit(0.0));
+    Twin::new(u.high, low)
+}
+
+/// The exponential that [`softplus_parametric`] takes.
+#[inline(always)]
+pub(crate) fn exp_parametric<R: Real>(x: R, order: u8, softplus: &Softplus) -> Twin<R> {
+    let u = beta_x(x, softplus);
+    match order {
+        1 => exp(to_twice_saturation(u.high), Some(u.low)),
+        _ => {
+            let away = R::if_gt(R::lit(0.0), u.high, u.low, -u.low);
+            exp(minus_abs(u.high), Some(away))
+        }
+    }
+}
+
+/// As `*_reciprocal` of the function without parameters.
+#[inline(always)]
+pub(crate) fn parametric_reciprocal<R: Real>(x: R, e: Twin<R>, order: u8) -> [R; 2] {
+    match order {
+        0 => log1p_quotient_of(e, true),
+        1 => sigmoid_reciprocal(x, e),
+        _ => one_plus_reciprocal(x, e),
+    }
+}
+
+/// Softplus with β and threshold, order 0 to 2: PyTorch's branches.
+#[inline(always)]
+pub(crate) fn softplus_parametric<R: Real>(
+    x: R,
+    e: Twin<R>,
+    reciprocal: [R; 2],
+    order: u8,
+    softplus: &Softplus,
+    single: bool,
+) -> R {
+    let (beta, threshold) = (softplus.beta(), softplus.threshold());
+    let (zero, b) = (R::lit(0.0), R::lit(beta));
+    let product = x * b;
+    let (smooth, above) = match order {
+        0 => {
+            let unscale = R::lit(R::UNSCALE);
+            let scaled_u = reciprocal[1] * R::lit(1.0 / R::UNSCALE);
+            let t = fast_two_sum(e.high, e.low);
+            let log1p = fast_two_sum(t.high, -scaled_u * log1p(e, reciprocal, true).inner);
+            let quotient = log1p.high / b;
+            let rest = (-quotient).fma(b, log1p.high) + (log1p.low + t.low);
+            let linear = R::if_gt(product, zero, x, zero);
+            (quotient.fma(unscale, (rest / b).fma(unscale, linear)), x)
+        }
+        1 => (softplus_d1(x, e, reciprocal), R::lit(1.0)),
+        _ => (softplus_d2(x, e, reciprocal) * b, zero),
+    };
+    // The test is PyTorch's: in f32 unless the tensor is f64.
+    if single {
+        let product = (x * R::lit(beta as f32 as f64)).to_single();
+        R::if_gt(product, R::lit(threshold as f32 as f64), above, smooth)
+    } else {
+        R::if_gt(product, R::lit(threshold), above, smooth)
+    }
+}
