@@ -44,8 +44,8 @@ fn elementwise<const N: usize>(
 ) -> Result<MetalStorage> {
     let (device, dtype, op) = (operands[0].device(), operands[0].dtype(), function.name());
     let plan = Plan::new(function, dtype, layouts, TARGET)?;
-    for (storage, layout) in operands.into_iter().zip(layouts) {
-        within_buffer(op, storage, layout)?;
+    for (storage, layout) in operands.iter().zip(layouts) {
+        in_buffer(op, storage, layout)?;
     }
     let n = layouts[0].shape().elem_count();
     let out = device
@@ -70,7 +70,7 @@ pub(crate) fn in_place(
     if !matches!(x.dtype(), DType::F16 | DType::BF16 | DType::F32) {
         return Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt());
     }
-    within_buffer(op, x, layout)?;
+    in_buffer(op, x, layout)?;
     match Plan::in_place(activation, x.dtype(), layout, TARGET)? {
         Some(plan) => {
             let x_slice = slice(x, plan.offsets[0]);
@@ -80,8 +80,8 @@ pub(crate) fn in_place(
     }
 }
 
-/// As [`within`] has it; candle keeps the number of elements to itself, and a buffer may be longer.
-fn within_buffer(op: &'static str, storage: &MetalStorage, layout: &Layout) -> Result<()> {
+/// Nothing, if every element lies within the buffer.
+fn in_buffer(op: &'static str, storage: &MetalStorage, layout: &Layout) -> Result<()> {
     within(
         op,
         layout,

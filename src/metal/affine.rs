@@ -1,6 +1,6 @@
 //! The fused neighbours: translates an [`AffinePlan`] into a dispatch.
 
-use super::{dispatch, slice, within_buffer, Launch, TARGET};
+use super::{dispatch, in_buffer, slice, Launch, TARGET};
 use crate::affine::{Operands, Request};
 use crate::msl::Library;
 use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
@@ -38,7 +38,7 @@ pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Resu
         }
     }
     for (storage, layout) in [(x, lx), (g, lg), (scale, l_scale), (shift, l_shift)] {
-        within_buffer(op, storage, layout)?;
+        in_buffer(op, storage, layout)?;
     }
     let layouts = AffineLayouts {
         x: lx,
