@@ -79,10 +79,17 @@ impl Case {
     }
 }
 
-/// The crate's ops as candle runs them.
+/// The crate's ops as candle runs them on a device. Operands are made on the CPU and moved, each with its layout.
 pub struct CandleFused(pub Device);
 
 pub const CPU: CandleFused = CandleFused(Device::Cpu);
+
+impl CandleFused {
+    fn backward(&self, pass: AffinePass, case: &Case, g: &Tensor) -> Result<Tensor> {
+        let [x, rows, g] = [&case.x, &case.rows()?, g].map(|t| t.to_device(&self.0));
+        fused_backward(case.fused, pass, case.axis, &x?, &rows?, &g?)?.to_device(&Device::Cpu)
+    }
+}
 
 impl FusedBackend for CandleFused {
     fn side(&self) -> Side {
@@ -93,7 +100,7 @@ impl FusedBackend for CandleFused {
     }
 
     fn device(&self) -> &Device {
-        &self.0
+        &Device::Cpu
     }
 
     fn double(&self) -> bool {
@@ -105,28 +112,24 @@ impl FusedBackend for CandleFused {
     }
 
     fn forward(&self, case: &Case) -> Result<Tensor> {
-        let Case { x, shift, axis, .. } = case;
-        match (case.fused, &case.scale) {
-            (Fused::MishAffine, Some(scale)) => mish_affine(x, scale, shift, *axis),
-            (Fused::MishBias, None) => mish_bias(x, shift, *axis),
-            (Fused::SoftplusBias, None) => softplus_bias(x, shift, *axis),
+        let [x, shift] = [&case.x, &case.shift].map(|t| t.to_device(&self.0));
+        let (x, shift, axis) = (&x?, &shift?, case.axis);
+        let scale = case.scale.as_ref().map(|t| t.to_device(&self.0)).transpose()?;
+        let out = match (case.fused, &scale) {
+            (Fused::MishAffine, Some(scale)) => mish_affine(x, scale, shift, axis),
+            (Fused::MishBias, None) => mish_bias(x, shift, axis),
+            (Fused::SoftplusBias, None) => softplus_bias(x, shift, axis),
             (fused, _) => panic!("{}: a scale or none", fused.name()),
-        }
+        };
+        out?.to_device(&Device::Cpu)
     }
 
     fn input(&self, case: &Case, g: &Tensor) -> Result<Tensor> {
-        fused_backward(
-            case.fused,
-            AffinePass::Input,
-            case.axis,
-            &case.x,
-            &case.rows()?,
-            g,
-        )
+        self.backward(AffinePass::Input, case, g)
     }
 
     fn sums(&self, case: &Case, g: &Tensor) -> Result<Tensor> {
-        fused_backward(case.fused, AffinePass::Sums, case.axis, &case.x, &case.rows()?, g)?.sum(2)
+        self.backward(AffinePass::Sums, case, g)?.sum(2)
     }
 }
 
@@ -220,11 +223,7 @@ fn check_values<T: Element, C: Element>(
     worst: &mut [Worst; 3],
 ) {
     let (side, narrow) = (b.side(), T::WIDTH < C::WIDTH);
-    let wide = |t: &Tensor| -> Vec<f64> {
-        // There, as a device may lack the type.
-        let t = t.to_device(&Device::Cpu).unwrap();
-        values::<f64>(&t.to_dtype(DType::F64).unwrap())
-    };
+    let wide = |t: &Tensor| -> Vec<f64> { values::<f64>(&t.to_dtype(DType::F64).unwrap()) };
     let fail = |e: candle_core::Error| -> Tensor { panic!("{case}: {e}") };
     let (x, g_values) = (wide(&case.x), wide(g));
     let (scale, shift) = (case.scale.as_ref().map(wide), wide(&case.shift));
