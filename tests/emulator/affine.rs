@@ -3,6 +3,7 @@
 use super::huge::position;
 use super::machine::Machine;
 use super::memory::{Region, Writes, BASES};
+use super::support::backend::Backend;
 use super::support::contract::Side;
 use super::support::fused::{self, Case, FusedBackend};
 use super::support::layouts::samples;
@@ -220,6 +221,10 @@ impl FusedBackend for Machine {
 
     fn device(&self) -> &Device {
         &Device::Cpu
+    }
+
+    fn flushes(&self) -> bool {
+        Backend::flushes(self)
     }
 
     fn double(&self) -> bool {

@@ -75,10 +75,17 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
             .map(|(name, test)| on_machine(name, *test))
             .collect();
         if kernels.gpu == Gpu::Metal {
-            trials.push(on_machine(
-                "affine_buffers_are_bound_where_the_source_has_them",
-                metal::affine_buffers,
-            ));
+            let flushing = on_machine(
+                "affine_where_subnormal_floats_are_flushed",
+                metal::affine_flushing,
+            );
+            trials.extend([
+                on_machine(
+                    "affine_buffers_are_bound_where_the_source_has_them",
+                    metal::affine_buffers,
+                ),
+                flushing.with_ignored_flag(!kernels.has_compiler() || !metal::CAN_FLUSH),
+            ]);
         }
         return trials;
     }

@@ -4,6 +4,7 @@ use super::checks;
 use super::compiler::{temporary, Kernels};
 use super::machine::Machine;
 use super::memory::{Region, BASES};
+use super::support::fused;
 use candle_mish::internals::{self, AffineArguments, Arguments, Binder, MetalLibrary};
 use std::mem::size_of;
 
@@ -174,6 +175,13 @@ pub fn flushing(m: &Machine) {
         let (_, test) = checks::all(false).find(|(other, _)| *other == name).unwrap();
         test(target);
     }
+}
+
+/// The same of the fused ops.
+pub fn affine_flushing(m: &Machine) {
+    let machine = m.flushing();
+    fused::values_of_every_op(&machine);
+    fused::random_cases(&machine, 300);
 }
 
 const FLUSHING: [&str; 6] = [
