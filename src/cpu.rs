@@ -13,10 +13,10 @@ mod walk;
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
-use crate::plan::Collapsed;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Error, Layout, Result};
 use slice::{Itself, Kernel, One};
+use walk::Source;
 
 pub(crate) use affine::affine;
 pub(crate) use inplace::in_place;
@@ -80,11 +80,9 @@ fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout)
         let x = &x[start..end];
         return output::collect(op, len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
     }
-    let shape = Collapsed::new(layout.dims(), [layout]);
+    let x = Source::new(op, x, layout)?;
     output::collect(op, len, |range, out| {
-        walk::unary(x, &shape, range, out, |x, out| {
-            T::run(isa, f, x, Itself, One, out)
-        })
+        walk::unary(&x, range, out, |x, out| T::run(isa, f, x, Itself, One, out))
     })
 }
 
@@ -108,9 +106,9 @@ fn binary<T: Kernel, F: Family>(
             T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
         });
     }
-    let shape = Collapsed::new(layouts[0].dims(), layouts);
+    let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
     output::collect(op, len, |range, out| {
-        walk::binary([x, g], &shape, range, out, |x, g, out| {
+        walk::binary([&x, &g], range, out, |x, g, out| {
             T::run(isa, f, x, Itself, g, out)
         })
     })

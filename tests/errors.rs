@@ -235,3 +235,67 @@ fn storage_shorter_than_its_shape() {
         CPU.apply(f, &short(20), Some(&short(20))).unwrap();
     }
 }
+
+#[test]
+fn parameters_that_do_not_fit() {
+    let f32s = |dims: &[usize]| ones(dims, DType::F32);
+    let x = f32s(&[2, 3, 4]);
+    let affine = |x: &Tensor, scale: &Tensor, shift: &Tensor, dim: usize| mish_affine(x, scale, shift, dim);
+    // Length, rank, dim, dtype, in each argument; a broadcast is not assumed.
+    refused(
+        affine(&x, &f32s(&[4]), &f32s(&[3]), 1),
+        &["mish_affine", "scale", "[4]", "[3]", "dim 1"],
+    );
+    refused(
+        affine(&x, &f32s(&[3]), &f32s(&[2]), 1),
+        &["mish_affine", "shift", "[2]", "[3]", "dim 1"],
+    );
+    refused(
+        affine(&x, &f32s(&[1]), &f32s(&[3]), 1),
+        &["mish_affine", "scale", "[1]", "[3]"],
+    );
+    refused(
+        affine(&x, &f32s(&[1, 3, 1]), &f32s(&[3]), 1),
+        &["mish_affine", "scale", "[1, 3, 1]"],
+    );
+    refused(
+        affine(&x, &f32s(&[3]), &f32s(&[3]), 3),
+        &["mish_affine", "[2, 3, 4]", "3"],
+    );
+    refused(affine(&f32s(&[]), &f32s(&[1]), &f32s(&[1]), 0), &["mish_affine"]);
+    refused(
+        affine(&x, &ones(&[3], DType::F16), &f32s(&[3]), 1),
+        &["mish_affine", "scale", "f16", "f32"],
+    );
+    let half = ones(&[2, 3], DType::F16);
+    refused(
+        affine(&half, &f32s(&[3]), &ones(&[3], DType::BF16), 1),
+        &["shift", "bf16", "f16", "f32"],
+    );
+    refused(
+        affine(&half, &ones(&[3], DType::F64), &f32s(&[3]), 1),
+        &["scale", "f64", "f16", "f32"],
+    );
+    for (name, op) in [
+        (
+            "mish_bias",
+            mish_bias as fn(&Tensor, &Tensor, usize) -> Result<Tensor>,
+        ),
+        ("softplus_bias", softplus_bias),
+    ] {
+        refused(op(&x, &f32s(&[3]), 2), &[name, "bias", "[3]", "[4]", "dim 2"]);
+        refused(op(&x, &f32s(&[4]), 3), &[name, "[2, 3, 4]"]);
+        refused(op(&x, &ones(&[4], DType::F64), 2), &[name, "bias", "f64", "f32"]);
+        for dtype in INTEGERS {
+            refused(op(&ones(&[2], dtype), &f32s(&[2]), 0), &[name, dtype.as_str()]);
+        }
+    }
+    refused(
+        MishAffine::new(f32s(&[3]), f32s(&[4]), 1),
+        &["mish_affine", "[3]", "[4]"],
+    );
+    refused(
+        MishAffine::new(f32s(&[1, 3]), f32s(&[1, 3]), 1),
+        &["mish_affine", "[1, 3]"],
+    );
+}

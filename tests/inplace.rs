@@ -5,76 +5,11 @@ mod support;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_mish::*;
-use half::{bf16, f16};
-use support::backend::bits;
-use support::layouts::{tensor, SHAPES};
-use support::ulp::Element;
-
-type Op = (
-    &'static str,
-    fn(&Tensor) -> Result<()>,
-    fn(&Tensor) -> Result<Tensor>,
-);
-
-const OPS: [Op; 3] = [
-    ("mish_inplace", mish_inplace, mish),
-    ("softplus_inplace", softplus_inplace, softplus),
-    ("tanh_softplus_inplace", tanh_softplus_inplace, tanh_softplus),
-];
-
-/// Tensors, each with a view of it whose elements lie apart. What is not in the view is NaN.
-fn views<T: Element>(dims: &[usize]) -> Result<Vec<(Tensor, Tensor)>> {
-    let t = tensor::<T>(dims, 3, &Device::Cpu);
-    let reversed: Vec<usize> = (0..dims.len()).rev().collect();
-    let mut views = vec![];
-    for inner in [t.clone(), t.permute(reversed.clone())?.force_contiguous()?] {
-        if inner.elem_count() > 0 && inner.rank() > 0 {
-            let padded: Vec<usize> = inner.dims().iter().map(|n| n + 2).collect();
-            let nan = Tensor::full(f32::NAN, padded, t.device())?.to_dtype(t.dtype())?;
-            let ranges: Vec<_> = inner.dims().iter().map(|n| 1..n + 1).collect();
-            for order in [(0..dims.len()).collect(), reversed.clone()] {
-                let wide = nan.slice_assign(&ranges, &inner)?;
-                let narrow = |view: Tensor, (dim, n): (usize, &usize)| view.narrow(dim, 1, *n);
-                let view = inner.dims().iter().enumerate().try_fold(wide.clone(), narrow)?;
-                views.push((wide, view.permute(order)?));
-            }
-        }
-        let whole = inner.copy()?;
-        views.push((whole.clone(), whole.permute(reversed.clone())?));
-        views.push((inner.clone(), inner));
-    }
-    Ok(views)
-}
-
-fn check<T: Element>(dims: &[usize]) {
-    for (name, in_place, op) in OPS {
-        for (whole, view) in views::<T>(dims).unwrap() {
-            let expected = bits::<T>(&op(&view).unwrap());
-            in_place(&view).unwrap();
-            let what = || format!("{name} of {:?} {:?} {:?}", T::DTYPE, view.dims(), view.stride());
-            assert_eq!(bits::<T>(&view), expected, "{}", what());
-            // Everything around the view is NaN, and still is.
-            let around = whole.elem_count() - view.elem_count();
-            let nan = support::backend::values::<T>(&whole)
-                .iter()
-                .filter(|v| v.to_f64().is_nan())
-                .count();
-            assert_eq!(nan, around, "{}", what());
-        }
-    }
-}
+use support::inplace::{every_layout, OPS};
 
 #[test]
 fn every_layout_without_overlaps() {
-    for dims in SHAPES
-        .iter()
-        .chain(&[&[260, 127][..], &[70, 3, 157], &[40_001], &[0], &[2, 0, 3]])
-    {
-        check::<f16>(dims);
-        check::<bf16>(dims);
-        check::<f32>(dims);
-        check::<f64>(dims);
-    }
+    every_layout(&Device::Cpu);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use candle_core::{Device, Result, Tensor, Var};
-use candle_mish::{mish, softplus, tanh_softplus};
+use candle_mish::{mish, mish_affine, mish_bias, softplus, tanh_softplus};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use support::table::show;
@@ -36,6 +36,7 @@ static ALLOCATOR: Counting = Counting;
 type Op = fn(&Tensor) -> Result<Tensor>;
 
 const N: usize = 1 << 20;
+const CHANNELS: usize = 1024;
 
 /// In tensors of N f32 values, rounded; what else is allocated has to be small beside them.
 fn tensors(bytes: usize) -> usize {
@@ -68,15 +69,35 @@ fn training_step(op: Op) -> [usize; 2] {
     run().unwrap()
 }
 
+fn rows(x: &Tensor) -> Result<Tensor> {
+    x.reshape((N / CHANNELS, CHANNELS))
+}
+
+fn parameter() -> Result<Tensor> {
+    Tensor::ones(CHANNELS, candle_core::DType::F32, &Device::Cpu)
+}
+
 /// One test, as the count is the whole process's.
 #[test]
 fn retained_by_a_training_step() {
     let softplus_composed: Op = |x| (x.exp()? + 1.0)?.log();
-    let ops: [(&str, Op, usize); 5] = [
+    // With x as 1024 channels of 1024 elements each; parameters are small beside it.
+    let affine: Op = |x| mish_affine(&rows(x)?, &parameter()?, &parameter()?, 0);
+    let bias: Op = |x| mish_bias(&rows(x)?, &parameter()?, 1);
+    let affine_composed: Op = |x| {
+        let scaled = rows(x)?
+            .broadcast_mul(&parameter()?)?
+            .broadcast_add(&parameter()?)?;
+        candle_nn::ops::mish(&scaled)
+    };
+    let ops: [(&str, Op, usize); 8] = [
         ("mish", mish, 1),
         ("softplus", softplus, 1),
         ("tanh_softplus", tanh_softplus, 1),
+        ("mish_affine", affine, 1),
+        ("mish_bias", bias, 1),
         ("candle_nn::ops::mish", candle_nn::ops::mish, 5),
+        ("candle scale, shift and mish", affine_composed, 7),
         ("candle log(exp(x) + 1)", softplus_composed, 3),
     ];
     // Threads and other things that stay are there after a first step.

@@ -77,6 +77,56 @@ impl<const N: usize> Collapsed<N> {
         }
         offsets
     }
+
+    /// The runs of the innermost dim from this one on.
+    pub(crate) fn rows(&self, row: usize) -> Rows<'_, N> {
+        let mut rows = Rows {
+            shape: self,
+            row,
+            column: 0,
+            offsets: self.row_offsets(row),
+        };
+        rows.column = row % rows.side();
+        rows
+    }
+}
+
+/// Walks along the runs of the innermost dim. Within the second innermost, a step is an addition: divisions would cost
+/// more than a short run.
+pub(crate) struct Rows<'a, const N: usize> {
+    shape: &'a Collapsed<N>,
+    row: usize,
+    /// The index in the second innermost dim.
+    column: usize,
+    offsets: [usize; N],
+}
+
+impl<const N: usize> Rows<'_, N> {
+    /// The second innermost dim.
+    fn side(&self) -> usize {
+        match self.shape.dims.len() {
+            1 => 1,
+            rank => self.shape.dims[rank - 2],
+        }
+    }
+
+    pub(crate) fn offsets(&self) -> [usize; N] {
+        self.offsets
+    }
+
+    pub(crate) fn advance(&mut self) {
+        self.row += 1;
+        self.column += 1;
+        if self.column < self.side() {
+            let axis = self.shape.dims.len() - 2;
+            for (offset, strides) in self.offsets.iter_mut().zip(&self.shape.strides) {
+                *offset += strides[axis];
+            }
+        } else {
+            self.column = 0;
+            self.offsets = self.shape.row_offsets(self.row);
+        }
+    }
 }
 
 #[cfg(test)]

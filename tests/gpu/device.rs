@@ -1,9 +1,11 @@
 //! What only a real device can fail at: concurrency, candle's graph, sizes, memory.
 
 use super::support::backend::{bits, Backend, Candle, Function};
+use super::support::fused::{self, CandleFused};
+use super::support::inplace::every_layout;
 use super::support::layouts::tensor;
 use candle_core::{DType, Device, Tensor, Var};
-use candle_mish::{mish, softplus, tanh_softplus, Activation, Derivative};
+use candle_mish::{mish, mish_affine, softplus, tanh_softplus, Activation, Derivative};
 use half::f16;
 
 pub type Test = (&'static str, fn(&Device));
@@ -16,6 +18,18 @@ pub const ALL: &[Test] = &[
     ("more_than_2_to_32_elements", huge),
     ("out_of_memory_is_an_error", out_of_memory),
     ("bad_input", bad_input),
+    ("in_place", every_layout),
+    ("affine_values", |d| {
+        fused::values_of_every_op(&CandleFused(d.clone()))
+    }),
+    ("affine_random_shapes_layouts_and_dims", |d| {
+        fused::random_cases(&CandleFused(d.clone()), 400)
+    }),
+    ("affine_views", |d| {
+        fused::layouts_of_every_op(&CandleFused(d.clone()))
+    }),
+    ("affine_empty", |d| fused::empty(&CandleFused(d.clone()))),
+    ("affine_gradients", affine_gradients),
 ];
 
 const MISH_D1: Function = Function {
@@ -83,6 +97,36 @@ fn one_graph(device: &Device) {
         if dtype == DType::F64 { 1e-13 } else { 1e-4 },
     );
     assert!(error < bound, "gradients differ by {error:e}");
+}
+
+/// Gradients of all arguments through candle's graph, against the same on the CPU.
+fn affine_gradients(device: &Device) {
+    let cpu = &Device::Cpu;
+    let values = [
+        tensor::<f32>(&[7, 64, 33], 6, cpu),
+        tensor::<f32>(&[64], 7, cpu),
+        tensor::<f32>(&[64], 8, cpu),
+    ]
+    .map(|t| t.clamp(-4f32, 4f32).unwrap());
+    let gradients = |device: &Device| {
+        let vars = values
+            .each_ref()
+            .map(|t| Var::from_tensor(&t.to_device(device).unwrap()).unwrap());
+        let [x, scale, shift] = &vars;
+        let loss = mish_affine(x, scale, shift, 1)
+            .unwrap()
+            .sqr()
+            .unwrap()
+            .sum_all()
+            .unwrap();
+        let grads = loss.backward().unwrap();
+        vars.map(|var| grads.get(&var).unwrap().to_device(cpu).unwrap())
+    };
+    for (ours, expected) in gradients(device).into_iter().zip(gradients(cpu)) {
+        let largest = |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let error = largest((ours - &expected).unwrap()) / largest(expected);
+        assert!(error < 1e-5, "gradients differ by {error:e} of the largest");
+    }
 }
 
 /// The memory of an operand that is dropped while its kernel is on its way may serve the next one.

@@ -212,7 +212,11 @@ fn check_values<T: Element, C: Element>(
     worst: &mut [Worst; 3],
 ) {
     let (side, narrow) = (b.side(), T::WIDTH < C::WIDTH);
-    let wide = |t: &Tensor| -> Vec<f64> { values::<f64>(&t.to_dtype(DType::F64).unwrap()) };
+    let wide = |t: &Tensor| -> Vec<f64> {
+        // There, as a device may lack the type.
+        let t = t.to_device(&Device::Cpu).unwrap();
+        values::<f64>(&t.to_dtype(DType::F64).unwrap())
+    };
     let fail = |e: candle_core::Error| -> Tensor { panic!("{case}: {e}") };
     let (x, g_values) = (wide(&case.x), wide(g));
     let (scale, shift) = (case.scale.as_ref().map(wide), wide(&case.shift));

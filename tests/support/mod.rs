@@ -9,6 +9,7 @@ pub mod contract;
 pub mod fused;
 pub mod gradcheck;
 pub mod guard;
+pub mod inplace;
 pub mod inputs;
 pub mod layouts;
 pub mod limits;
