@@ -141,13 +141,14 @@ impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
         for_panels!(HALVES, x, g, out => {
             let mut uncertain = [0; HALVES];
             let mut masks = uncertain.chunks_mut(PANEL);
+            let mut any = 0;
             {
                 let out = &mut *out;
                 for_panels!(PANEL, x, g, out => {
-                    in_f32(f, x, g, out, masks.next().expect("as many as there are panels"));
+                    any |= in_f32(f, x, g, out, masks.next().expect("as many as there are panels"));
                 });
             }
-            if uncertain != [0; HALVES] {
+            if any != 0 {
                 in_f64(f, x.as_flattened(), g.map(<[_]>::as_flattened), out.as_flattened_mut(), &uncertain);
             }
         });
@@ -155,6 +156,7 @@ impl<F: Family, T: Narrow> Block<T, LANES> for InHalf<F> {
 }
 
 /// Computes a panel in f32; sets a bit in `uncertain` where the error leaves open which 16 bits the result rounds to.
+/// Returns what is set in any.
 #[inline(always)]
 fn in_f32<F: Family, T: Narrow>(
     f: F,
@@ -162,7 +164,8 @@ fn in_f32<F: Family, T: Narrow>(
     g: Option<&[[T; LANES]]>,
     out: &mut [[MaybeUninit<T>; LANES]],
     uncertain: &mut [u16],
-) {
+) -> u16 {
+    let mut any = 0;
     let mut exponentials = [MaybeUninit::uninit(); PANEL];
     let mut reciprocals = [MaybeUninit::uninit(); PANEL];
     for (x, e) in x.iter().zip(&mut exponentials) {
@@ -200,7 +203,9 @@ fn in_f32<F: Family, T: Narrow>(
         };
         store_halves(rounded, out);
         *uncertain = vanishing | open;
+        any |= *uncertain;
     }
+    any
 }
 
 /// Replaces what `uncertain` has a bit for by the value in f64, rounded once.
