@@ -176,6 +176,10 @@ prove_limit("mish''/((2 + x) exp(x))", forms["mish"][2] / ((2 + x) * E), -sp.oo,
 prove_limit("softplus/exp(x)", softplus / E, -sp.oo, 1)
 prove_limit("(x - mish) exp(2x)/x", sp.simplify((x - forms["mish"][0]) * E**2 / x), sp.oo, 2)
 prove_limit("(tanh_softplus)' exp(2x)", forms["tanh_softplus"][1] * E**2, sp.oo, 4)
+# 2 artanh(u) = log((1 + u)/(1 - u)), and u**3 G(u**2) is all of it but 2u.
+u = t / (2 + t)
+prove("log1p(t) = 2 artanh(t/(2 + t)), under exp", (1 + u) / (1 - u), 1 + t)
+prove("t - t u = 2u, so that log1p(t) = t - u (t - u**2 G)", t - t * u, 2 * u)
 prove_limit("(softplus - x) exp(x)", sp.log(1 + 1 / E) * E, sp.oo, 1)  # softplus - x = log1p(t), section 3
 zero = {
     "tanh_softplus": (sp.Rational(3, 5), sp.Rational(8, 25), sp.Rational(-4, 125)),

@@ -90,7 +90,7 @@ macro_rules! family {
 family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick 5.0);
 family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick 6.5);
 family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal);
-family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick 5.0);
+family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick 3.5);
 family!(SoftplusD1, softplus_d1 of exp to_twice_saturation, sigmoid_reciprocal, quick 5.0);
 family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
 family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick 4.5);

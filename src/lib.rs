@@ -29,7 +29,7 @@ pub use affine::{mish_affine, mish_bias, softplus_bias, MishAffine};
 pub use inplace::{mish_inplace, softplus_inplace, tanh_softplus_inplace};
 pub use op::Derivative;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 
 /// Mish, `x · tanh(softplus(x))`, of every element.
 ///
@@ -50,14 +50,14 @@ use candle_core::{Result, Tensor};
 /// # Errors
 /// `UnsupportedDTypeForOp` for other dtypes.
 pub fn mish(xs: &Tensor) -> Result<Tensor> {
-    xs.apply_op1(Mish)
+    Mish.forward(xs)
 }
 
 /// Softplus, `log(1 + exp(x))`, of every element: β = 1, and no threshold, as none is needed.
 ///
 /// Shapes, dtypes, accuracy, gradients and errors are as for [`mish`].
 pub fn softplus(xs: &Tensor) -> Result<Tensor> {
-    xs.apply_op1(Softplus::default())
+    Softplus::default().forward(xs)
 }
 
 /// Softplus with PyTorch's parameters, `βx > threshold ? x : log(1 + exp(βx)) / β`.
@@ -68,14 +68,14 @@ pub fn softplus(xs: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// As for [`mish`]; and if `beta` is zero or not finite, or `threshold` is NaN.
 pub fn softplus_with(xs: &Tensor, beta: f64, threshold: f64) -> Result<Tensor> {
-    xs.apply_op1(Softplus::new(beta, threshold)?)
+    Softplus::new(beta, threshold)?.forward(xs)
 }
 
 /// `tanh(softplus(x))` of every element, the gate of [`mish`].
 ///
 /// Shapes, dtypes, accuracy, gradients and errors are as for [`mish`].
 pub fn tanh_softplus(xs: &Tensor) -> Result<Tensor> {
-    xs.apply_op1(TanhSoftplus)
+    TanhSoftplus.forward(xs)
 }
 
 /// What the kernels' emulator in `tests/emulator` runs on and compares with: it has to make the same plans as the

@@ -184,7 +184,12 @@ macro_rules! activation_op {
 
         impl Module for $ty {
             fn forward(&self, xs: &Tensor) -> Result<Tensor> {
-                xs.apply_op1(*self)
+                // The graph's copy of the op is two allocations, which count for small tensors.
+                if xs.track_op() {
+                    xs.apply_op1(*self)
+                } else {
+                    xs.apply_op1_no_bwd(self)
+                }
             }
         }
     };

@@ -171,14 +171,15 @@ impl<F: Family, T: Narrow, U: Argument<f32>> Block<T, U, LANES> for InHalf<F> {
         for_panels!(HALVES, x, g, out => {
             let mut uncertain = [0; HALVES];
             let mut masks = uncertain.chunks_mut(PANEL);
+            let mut any = 0;
             {
                 let out = &mut *out;
                 for_panels!(PANEL, x, g, out => {
                     let masks = masks.next().expect("as many as there are panels");
-                    in_f32::<F, T, U>(f, x, &mut cursor, g, out, masks);
+                    any |= in_f32::<F, T, U>(f, x, &mut cursor, g, out, masks);
                 });
             }
-            if uncertain != [0; HALVES] {
+            if any != 0 {
                 let (x, g) = (x.as_flattened(), g.map(<[_]>::as_flattened));
                 in_f64::<F, T, U>(f, x, u.skip(first), g, out.as_flattened_mut(), &uncertain);
             }
@@ -188,6 +189,7 @@ impl<F: Family, T: Narrow, U: Argument<f32>> Block<T, U, LANES> for InHalf<F> {
 }
 
 /// Computes a panel in f32; sets a bit in `uncertain` where the error leaves open which 16 bits the result rounds to.
+/// Returns what is set in any.
 #[inline(always)]
 fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
     f: F,
@@ -196,7 +198,8 @@ fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
     g: Option<&[[T; LANES]]>,
     out: &mut [[MaybeUninit<T>; LANES]],
     uncertain: &mut [u16],
-) {
+) -> u16 {
+    let mut any = 0;
     let mut exponentials = [MaybeUninit::uninit(); PANEL];
     let mut reciprocals = [MaybeUninit::uninit(); PANEL];
     let mut scales = [MaybeUninit::uninit(); PANEL];
@@ -250,7 +253,9 @@ fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
         };
         store_halves(rounded, out);
         *uncertain = vanishing | open;
+        any |= *uncertain;
     }
+    any
 }
 
 /// Replaces what `uncertain` has a bit for by the value in f64, rounded once.
