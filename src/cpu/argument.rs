@@ -20,10 +20,23 @@ pub(super) trait Argument<C: Copy>: Copy {
 pub(super) trait Cursor<C> {
     /// Scale and shift of the next `n` elements, at most [`STEP`].
     fn next(&mut self, n: usize) -> Values<'_, C>;
+    /// The same for up to [`SPAN`] elements, unless they are in several channels that no table has side by side.
+    fn span(&mut self, n: usize) -> Option<Span<'_, C>>;
 }
 
 /// Elements that a cursor can step over at a time.
 pub(super) const STEP: usize = 16;
+
+/// Elements that a cursor can step over at a time where it is asked for a span.
+pub(super) const SPAN: usize = 256;
+
+/// Scale and shift of a span of elements.
+pub(super) enum Span<'a, C> {
+    /// All in one channel.
+    Same([C; 2]),
+    /// As many of each as there are elements.
+    Each([&'a [C]; 2]),
+}
 
 /// Scale and shift of a few elements in a row.
 pub(super) enum Values<'a, C> {
@@ -65,6 +78,10 @@ impl<C> Cursor<C> for NoCursor {
     fn next(&mut self, _: usize) -> Values<'_, C> {
         Values::Each([&[], &[]])
     }
+    #[inline(always)]
+    fn span(&mut self, _: usize) -> Option<Span<'_, C>> {
+        None
+    }
 }
 
 /// x·scale + shift, rounded once.
@@ -80,7 +97,7 @@ pub(super) struct Affine<'a, C, const CHAINED: bool> {
 pub(super) enum Channels<'a, C> {
     /// [`STEP`] or more elements of a channel side by side; values by channel.
     Runs { values: [&'a [C]; 2], inner: usize },
-    /// Values by element, [`STEP`] more of them than there are in `period`, which is at least as long.
+    /// Values by element, [`SPAN`] more of them than there are in `period`, which is at least as long.
     Table { values: [&'a [C]; 2], period: usize },
 }
 
@@ -131,11 +148,7 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
     fn next(&mut self, n: usize) -> Values<'_, C> {
         match self.channels {
             Channels::Table { values, period } => {
-                let from = self.within;
-                self.within += n;
-                if self.within >= period {
-                    self.within -= period;
-                }
+                let from = self.step(n, period);
                 Values::Each(values.map(|v| &v[from..from + STEP]))
             }
             Channels::Runs { values, inner } => {
@@ -153,6 +166,33 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
                 Values::Two(n - self.within, [here, next])
             }
         }
+    }
+    #[inline(always)]
+    fn span(&mut self, n: usize) -> Option<Span<'_, C>> {
+        match self.channels {
+            Channels::Runs { values, inner } if self.within + n < inner => {
+                self.within += n;
+                Some(Span::Same(values.map(|v| v[self.channel])))
+            }
+            Channels::Table { values, period } => {
+                let from = self.step(n, period);
+                Some(Span::Each(values.map(|v| &v[from..from + n])))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<C> ChannelCursor<'_, C> {
+    /// Where in a table the next `n` elements begin.
+    #[inline(always)]
+    fn step(&mut self, n: usize, period: usize) -> usize {
+        let from = self.within;
+        self.within += n;
+        if self.within >= period {
+            self.within -= period;
+        }
+        from
     }
 }
 

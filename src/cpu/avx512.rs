@@ -9,7 +9,7 @@
 mod convert;
 mod vector;
 
-use super::argument::{Argument, Cursor};
+use super::argument::{Argument, Cursor, Span, Values, SPAN};
 use super::round::VANISHED;
 use super::slice::{quick_error, Factor, Pass};
 use crate::family::Family;
@@ -35,6 +35,7 @@ trait Block<T, U, const L: usize> {
 
 /// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;
+const _: () = assert!(PANEL * LANES <= SPAN);
 /// Vectors of 16-bit types after which what f32 could not decide is evaluated in f64: about five elements in 4 Ki of f16,
 /// where eight cost as much as one.
 const HALVES: usize = 256;
@@ -45,6 +46,36 @@ macro_rules! for_panels {
         for (i, ($x, $out)) in $x.chunks($size).zip($out.chunks_mut($size)).enumerate() {
             let $g = $g.map(|g| &g[i * $size..][..$x.len()]);
             $body
+        }
+    };
+}
+
+/// Scale and shift of vector after vector. Most panels are in one channel, or in a table.
+macro_rules! for_parameters {
+    ($cursor:expr, $n:expr, $vector:ident, $lanes:expr, $u:ident, $i:ident, $parameters:ident => $body:expr) => {
+        let span = $cursor.span($lanes * $n);
+        if let Some(Span::Each([scale, shift])) = span {
+            let (scale, shift) = (
+                scale.as_chunks::<{ $lanes }>().0,
+                shift.as_chunks::<{ $lanes }>().0,
+            );
+            for ($i, (scale, shift)) in scale.iter().zip(shift).enumerate() {
+                let $parameters = [$vector::load(scale), $vector::load(shift)];
+                $body;
+            }
+        } else {
+            let same = match span {
+                Some(Span::Same(same)) => Some($vector::parameters(Values::Same(same))),
+                _ => None,
+            };
+            for $i in 0..$n {
+                let $parameters = match same {
+                    _ if $u::PLAIN => [$vector::lit(0.0); 2],
+                    Some(same) => same,
+                    None => $vector::parameters($cursor.next($lanes)),
+                };
+                $body;
+            }
         }
     };
 }
@@ -117,24 +148,28 @@ macro_rules! whole {
                 let f = self.0;
                 let mut cursor = u.cursor();
                 for_panels!(PANEL, x, g, out => {
-                    // x·scale + shift, and scale.
-                    let mut affine = [MaybeUninit::uninit(); PANEL];
-                    if !U::PLAIN {
-                        for (x, a) in x.iter().zip(&mut affine) {
-                            let [scale, shift] = $vector::parameters(cursor.next($lanes));
-                            a.write(($vector::load(x).fma(scale, shift), scale));
+                    let mut arguments = [MaybeUninit::uninit(); PANEL];
+                    let mut scales = [MaybeUninit::uninit(); PANEL];
+                    let mut exponentials = [MaybeUninit::uninit(); PANEL];
+                    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+                    // No closure: it would be compiled for AVX-512 only if it happened to be inlined.
+                    for_parameters!(cursor, x.len(), $vector, $lanes, U, i, parameters => {
+                        let mut x = $vector::load(&x[i]);
+                        if !U::PLAIN {
+                            let [scale, shift] = parameters;
+                            x = x.fma(scale, shift);
+                            arguments[i].write(x);
+                            if U::CHAINED {
+                                scales[i].write(scale);
+                            }
                         }
-                    }
+                        exponentials[i].write(f.exponential(x))
+                    });
                     let argument = |i: usize, x: &[$t; $lanes]| match U::PLAIN {
                         true => $vector::load(x),
                         // SAFETY: the loop before has written one for every x.
-                        false => unsafe { affine[i].assume_init().0 },
+                        false => unsafe { arguments[i].assume_init() },
                     };
-                    let mut exponentials = [MaybeUninit::uninit(); PANEL];
-                    let mut reciprocals = [MaybeUninit::uninit(); PANEL];
-                    for (i, (x, e)) in x.iter().zip(&mut exponentials).enumerate() {
-                        e.write(f.exponential(argument(i, x)));
-                    }
                     for (i, (x, r)) in x.iter().zip(&mut reciprocals).enumerate() {
                         // SAFETY: the loop before has written one for every x.
                         let e = unsafe { exponentials[i].assume_init() };
@@ -149,7 +184,7 @@ macro_rules! whole {
                         }
                         if U::CHAINED {
                             // SAFETY: as above.
-                            y = y * unsafe { affine[i].assume_init().1 };
+                            y = y * unsafe { scales[i].assume_init() };
                         }
                         y.store(out)
                     }
@@ -203,15 +238,15 @@ fn in_f32<F: Family, T: Narrow, U: Argument<f32>>(
     let mut exponentials = [MaybeUninit::uninit(); PANEL];
     let mut reciprocals = [MaybeUninit::uninit(); PANEL];
     let mut scales = [MaybeUninit::uninit(); PANEL];
-    for (i, (x, e)) in x.iter().zip(&mut exponentials).enumerate() {
-        let mut x = F32::widen(x);
+    for_parameters!(cursor, x.len(), F32, LANES, U, i, parameters => {
+        let mut x = F32::widen(&x[i]);
         if !U::PLAIN {
-            let [scale, shift] = F32::parameters(cursor.next(LANES));
+            let [scale, shift] = parameters;
             x = x.fma(scale, shift);
             scales[i].write(scale);
         }
-        e.write((x, f.quick_exponential(x)));
-    }
+        exponentials[i].write((x, f.quick_exponential(x)))
+    });
     for (e, r) in exponentials[..x.len()].iter().zip(&mut reciprocals) {
         // SAFETY: the loop before has written one for every x.
         let (x, e) = unsafe { e.assume_init() };

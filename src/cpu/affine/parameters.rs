@@ -1,11 +1,11 @@
 //! Scale and shift of every channel, in the form that kernels read.
 
 use super::{Scalar, Shape};
-use crate::cpu::argument::{Affine, Channels, STEP};
+use crate::cpu::argument::{Affine, Channels, SPAN};
 
 /// Scale and shift.
 pub(super) struct Parameters<C> {
-    /// By channel; or by element of one or more periods and [`STEP`] more, where a channel is too narrow.
+    /// By channel; or by element of one or more periods and [`SPAN`] more, where a channel is too narrow.
     values: [Vec<C>; 2],
     /// Elements after which a table begins again, if it is one.
     period: Option<usize>,
@@ -22,11 +22,11 @@ impl<C: Scalar> Parameters<C> {
                 inner,
             };
         }
-        // A period is at least a step long.
-        let period = shape.period() * STEP.div_ceil(shape.period());
+        // A period is at least a span long.
+        let period = shape.period() * SPAN.div_ceil(shape.period());
         let table = |values: Vec<C>| {
             let elements = values.iter().flat_map(|v| std::iter::repeat_n(*v, inner));
-            elements.cycle().take(period + STEP).collect()
+            elements.cycle().take(period + SPAN).collect()
         };
         Self {
             values: [table(scale), table(shift)],
