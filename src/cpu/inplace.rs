@@ -15,8 +15,11 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 const CACHE_LINE: usize = 64;
-/// Elements that are copied aside at a time, to be read while their place is written.
-const BLOCK: usize = 1024;
+/// How far ahead of a block the next elements are asked for.
+const AHEAD: usize = 1024;
+/// Elements that are copied aside at a time, to be read while their place is written. With four times as many, the
+/// time at 16 Mi is 1.5 times as long: all of a block is waited for, and then nothing is.
+const BLOCK: usize = 256;
 
 /// f(x) into x. Elements of the layout have to lie apart.
 pub(crate) fn in_place(
@@ -65,6 +68,7 @@ fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: 
                     };
                     let n = n.min(inner - at % inner);
                     std::ptr::copy_nonoverlapping(places, aside.as_mut_ptr().cast(), n);
+                    prefetch(places.wrapping_add(AHEAD));
                     let x = std::slice::from_raw_parts(aside.as_ptr().cast(), n);
                     let places = std::slice::from_raw_parts_mut(places.cast(), n);
                     T::run(isa, f, x, Itself, One, places);
@@ -107,4 +111,18 @@ fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: 
         run(start..len.min((unit + 1) * UNIT + shift))
     });
     Ok(())
+}
+
+/// Asks for a block that will be needed: the copy aside ends before the stores begin, so that a core has nothing else to
+/// wait for memory with.
+#[inline(always)]
+fn prefetch<T>(from: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..BLOCK * size_of::<T>()).step_by(CACHE_LINE) {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        // SAFETY: x86-64 has SSE, and a prefetch of any address, mapped or not, changes nothing but the caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast::<i8>().wrapping_add(line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
 }
