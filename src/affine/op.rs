@@ -8,7 +8,7 @@ use crate::plan::AffinePass;
 use candle_core::CudaStorage;
 #[cfg(feature = "metal")]
 use candle_core::MetalStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Error, Layout, Result, Shape, Tensor};
 
 /// The tensors of a pass, on one device.
 pub(crate) struct Operands<'a, S> {
@@ -18,6 +18,33 @@ pub(crate) struct Operands<'a, S> {
     /// None if the op has no scale.
     pub(crate) scale: Option<(&'a S, Layout)>,
     pub(crate) shift: (&'a S, Layout),
+}
+
+impl<S> Operands<'_, S> {
+    /// What the GPU kernels take: x, g or x once more, scale or shift in its place, and shift.
+    #[cfg(any(feature = "cuda", feature = "metal"))]
+    pub(crate) fn tensors(&self) -> [(&S, &Layout); 4] {
+        let (shift, l_shift) = &self.shift;
+        let (scale, l_scale) = self.scale.as_ref().unwrap_or(&self.shift);
+        [
+            self.x,
+            self.g.unwrap_or(self.x),
+            (scale, l_scale),
+            (shift, l_shift),
+        ]
+    }
+
+    /// # Errors
+    /// If x and g differ in shape.
+    pub(crate) fn check_shapes(&self, op: &'static str) -> Result<()> {
+        match (self.x.1.shape(), self.g.map(|(_, lg)| lg.shape())) {
+            (x, Some(g)) if x != g => {
+                let (lhs, rhs) = (x.clone(), g.clone());
+                Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is to be computed.

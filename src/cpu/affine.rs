@@ -129,6 +129,7 @@ fn typed<T: Float>(
     operands: Operands<CpuStorage>,
 ) -> Result<(CpuStorage, candle_core::Shape)> {
     let op = request.name();
+    operands.check_shapes(op)?;
     let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
     let len = element_count(op, lx, size_of::<T>())?;
     let channels = Shape::new(lx, request.axis);
@@ -146,10 +147,6 @@ fn typed<T: Float>(
             Ok((T::storage(out), shape))
         });
     };
-    if lg.shape() != &shape {
-        let (lhs, rhs) = (shape, lg.shape().clone());
-        return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
-    }
     let g = Source::new(op, values_of::<T>(&operands, g, op)?, lg)?;
     with_fused_family!(request.fused, 1, f => match request.pass {
         AffinePass::Sums => {

@@ -1,6 +1,7 @@
 //! What f is applied to: x, or x·scale + shift with one scale and shift per channel.
 
 /// What f is applied to, along the elements.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
 pub(super) trait Argument<C: Copy>: Copy {
     /// Whether it is x itself.
     const PLAIN: bool;
@@ -17,6 +18,7 @@ pub(super) trait Argument<C: Copy>: Copy {
 }
 
 /// Where scale and shift are being read.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
 pub(super) trait Cursor<C> {
     /// Scale and shift of the next `n` elements, at most [`STEP`].
     fn next(&mut self, n: usize) -> Values<'_, C>;
@@ -31,6 +33,7 @@ pub(super) const STEP: usize = 16;
 pub(super) const SPAN: usize = 256;
 
 /// Scale and shift of a span of elements.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
 pub(super) enum Span<'a, C> {
     /// All in one channel.
     Same([C; 2]),

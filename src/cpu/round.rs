@@ -5,6 +5,7 @@ use half::{bf16, f16};
 use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
 pub(super) trait Half: Copy + Send + Sync + 'static {
     /// Whether a factor may bring into range what f32 can only hold as a subnormal, if at all.
     const WIDE: bool;

@@ -38,18 +38,13 @@ where
     C: CudaDType + DeviceRepr + WithDType,
 {
     let op = request.name();
-    let ((x, lx), (g, lg)) = (operands.x, operands.g.unwrap_or(operands.x));
+    operands.check_shapes(op)?;
+    let [(x, lx), (g, lg), (scale, l_scale), (shift, l_shift)] = operands.tensors();
     let device = &x.device;
     let (x, g) = (x.as_cuda_slice::<T>()?, g.as_cuda_slice::<T>()?);
-    if lg.shape() != lx.shape() {
-        let (lhs, rhs) = (lx.shape().clone(), lg.shape().clone());
-        return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
-    }
-    let (shift, l_shift) = &operands.shift;
-    let (scale, l_scale) = operands.scale.as_ref().unwrap_or(&operands.shift);
     let layouts = AffineLayouts {
         x: lx,
-        g: operands.g.map(|(_, l)| l),
+        g: lg,
         scale: l_scale,
         shift: l_shift,
     };

@@ -22,14 +22,10 @@ impl<'a> From<&'a AffinePlan> for Launch<'a, AffineArguments> {
 /// shift, in f32.
 pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Result<(MetalStorage, Shape)> {
     let op = request.name();
-    let ((x, lx), (g, lg)) = (operands.x, operands.g.unwrap_or(operands.x));
+    operands.check_shapes(op)?;
+    let tensors = operands.tensors();
+    let [(x, lx), (g, lg), (scale, l_scale), (shift, l_shift)] = tensors;
     let (device, dtype) = (x.device(), x.dtype());
-    if lg.shape() != lx.shape() {
-        let (lhs, rhs) = (lx.shape().clone(), lg.shape().clone());
-        return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op }.bt());
-    }
-    let (shift, l_shift) = &operands.shift;
-    let (scale, l_scale) = operands.scale.as_ref().unwrap_or(&operands.shift);
     let expected = [(g.dtype(), false), (scale.dtype(), true), (shift.dtype(), true)];
     for (other, is_parameter) in expected {
         if other != dtype && !(is_parameter && other == DType::F32) {
@@ -37,12 +33,12 @@ pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Resu
             return Err(Error::DTypeMismatchBinaryOp { lhs, rhs, op }.bt());
         }
     }
-    for (storage, layout) in [(x, lx), (g, lg), (scale, l_scale), (shift, l_shift)] {
+    for (storage, layout) in tensors {
         in_buffer(op, storage, layout)?;
     }
     let layouts = AffineLayouts {
         x: lx,
-        g: operands.g.map(|(_, l)| l),
+        g: lg,
         scale: l_scale,
         shift: l_shift,
     };
@@ -71,8 +67,7 @@ pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Resu
         .with_label(op)
         .build()?;
     if let Some(plan) = &plan {
-        let tensors = [x, g, scale, shift];
-        let slices: [_; 4] = std::array::from_fn(|i| slice(tensors[i], plan.offsets[i]));
+        let slices: [_; 4] = std::array::from_fn(|i| slice(tensors[i].0, plan.offsets[i]));
         dispatch(device, op, &Launch::from(plan), slices, (&out, 0))?;
     }
     Ok((MetalStorage::new(out, device.clone(), n, out_dtype), shape))

@@ -55,11 +55,11 @@ pub struct AffineArguments {
     pub reserved: u32,
 }
 
-/// The tensors of a pass. A forward pass has no g, an op without a scale takes shift in its place.
+/// The tensors of a pass. A forward pass takes x for g, an op without a scale takes shift in its place.
 #[derive(Clone, Copy, Debug)]
 pub struct AffineLayouts<'a> {
     pub x: &'a Layout,
-    pub g: Option<&'a Layout>,
+    pub g: &'a Layout,
     pub scale: &'a Layout,
     pub shift: &'a Layout,
 }
@@ -103,7 +103,6 @@ impl AffinePlan {
             return Err(Error::UnsupportedDTypeForOp(dtype, op).bt());
         }
         let AffineLayouts { x, g, scale, shift } = layouts;
-        let g = g.unwrap_or(x);
         let n = element_count(op, x, dtype.size_in_bytes())?;
         let launch = match pass {
             AffinePass::Sums => sums([x, g], [scale, shift], axis, fused.scaled(), target),

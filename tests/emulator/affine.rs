@@ -75,7 +75,7 @@ fn run<T: Typed, C: Typed, O: Typed>(
     let single = parameters.map(|p| p.dtype() == C::DTYPE);
     let layouts = AffineLayouts {
         x: case.x.layout(),
-        g: g.map(Tensor::layout),
+        g: g.unwrap_or(&case.x).layout(),
         scale: scale.layout(),
         shift: shift.layout(),
     };
@@ -163,7 +163,7 @@ fn far<T: Element, O: Element>(m: &Machine, pass: AffinePass) {
         let parameters = samples::<T>(DIMS[axis], 40);
         let row = Layout::contiguous(DIMS[axis]);
         let plan = |x: &Layout, g: &Layout| {
-            let g = (pass != AffinePass::Forward).then_some(g);
+            let g = if pass == AffinePass::Forward { x } else { g };
             let (scale, shift) = (&row, &row);
             let layouts = AffineLayouts { x, g, scale, shift };
             AffinePlan::new(fused, pass, T::DTYPE, layouts, [false; 2], axis, m.target())
