@@ -122,16 +122,11 @@ fn empty<T: CudaDType + DeviceRepr, C: CudaDType + DeviceRepr>(
     x: &Layout,
 ) -> Result<(CudaStorage, Shape)> {
     // SAFETY: there is nothing to initialise.
-    unsafe {
-        Ok(match request.pass {
-            AffinePass::Sums => {
-                let out = CudaStorage::wrap_cuda_slice(device.alloc::<C>(0)?, device.clone());
-                (out, Shape::from((1 + usize::from(request.fused.scaled()), 0, 1)))
-            }
-            _ => {
-                let out = CudaStorage::wrap_cuda_slice(device.alloc::<T>(0)?, device.clone());
-                (out, x.shape().clone())
-            }
-        })
-    }
+    let out = unsafe {
+        match request.pass {
+            AffinePass::Sums => CudaStorage::wrap_cuda_slice(device.alloc::<C>(0)?, device.clone()),
+            _ => CudaStorage::wrap_cuda_slice(device.alloc::<T>(0)?, device.clone()),
+        }
+    };
+    Ok((out, AffinePlan::empty_shape(request.fused, request.pass, x)))
 }

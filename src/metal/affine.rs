@@ -52,13 +52,13 @@ pub(crate) fn affine(request: Request, operands: Operands<MetalStorage>) -> Resu
         request.axis,
         TARGET,
     )?;
-    let (shape, out_dtype) = match (request.pass, &plan) {
-        (AffinePass::Sums, Some(plan)) => (plan.out.clone(), DType::F32),
-        (AffinePass::Sums, None) => (
-            Shape::from((1 + usize::from(request.fused.scaled()), 0, 1)),
-            DType::F32,
-        ),
-        _ => (lx.shape().clone(), dtype),
+    let shape = match &plan {
+        Some(plan) => plan.out.clone(),
+        None => AffinePlan::empty_shape(request.fused, request.pass, lx),
+    };
+    let out_dtype = match request.pass {
+        AffinePass::Sums => DType::F32,
+        AffinePass::Forward | AffinePass::Input => dtype,
     };
     let n = shape.elem_count();
     let out = device

@@ -85,6 +85,14 @@ const SUMMING_THREADS: usize = 2048;
 const TOGETHER_MIN: usize = 32;
 
 impl AffinePlan {
+    /// The output's shape where there is no launch: that of a tensor without elements, or sums of no channels.
+    pub fn empty_shape(fused: Fused, pass: AffinePass, x: &Layout) -> Shape {
+        match pass {
+            AffinePass::Sums => Shape::from((1 + usize::from(fused.scaled()), 0, 1)),
+            AffinePass::Forward | AffinePass::Input => x.shape().clone(),
+        }
+    }
+
     /// The launch for a channel per entry of `axis`; none if the output has no elements.
     ///
     /// # Errors

@@ -81,11 +81,8 @@ fn run<T: Typed, C: Typed, O: Typed>(
     };
     let plan = AffinePlan::new(case.fused, pass, T::DTYPE, layouts, single, case.axis, m.target())?;
     let Some(plan) = plan else {
-        let rows = 1 + usize::from(case.fused.scaled());
-        return match pass {
-            AffinePass::Sums => Tensor::zeros((rows, 0, 1), O::DTYPE, &Device::Cpu),
-            _ => Tensor::zeros(case.x.dims(), O::DTYPE, &Device::Cpu),
-        };
+        let shape = AffinePlan::empty_shape(case.fused, pass, case.x.layout());
+        return Tensor::zeros(shape, O::DTYPE, &Device::Cpu);
     };
     let storages = [&case.x, g.unwrap_or(&case.x), scale, shift].map(|t| t.storage_and_layout().0);
     let cpu = |i: usize| match &*storages[i] {
