@@ -23,6 +23,8 @@ use walk::Source;
 pub(crate) use affine::affine;
 pub(crate) use inplace::in_place;
 pub(crate) use isa::Isa;
+#[cfg(test)]
+pub(crate) use round::to_odd;
 
 /// From this many elements on a second thread is asked: one core takes 6 µs for 16 Ki elements of Mish in f32, and
 /// a thread of candle's pool that has been used within the last millisecond answers in less than 1 µs.

@@ -1,7 +1,8 @@
 //! From an activation and an order to the formula as a type, so that each compiles into loops of its own.
 
 use crate::activation::Softplus;
-use crate::formula::{self, quick};
+use crate::formula;
+use crate::formula::quick::{self, Constants};
 use crate::real::Real;
 use crate::twin::Twin;
 
@@ -9,10 +10,10 @@ use crate::twin::Twin;
 pub(crate) trait Family: Copy + Send + Sync {
     /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.
     const SINGLE: bool;
-    /// Whether there is a [`Family::quick`]; otherwise 16-bit tensors are evaluated in f64.
-    const QUICK: bool;
-    /// The error of [`Family::quick`] relative to the magnitude that it returns.
-    const QUICK_ERROR: f64 = 0.0;
+    /// The constants of [`Family::quick`], if there is one; otherwise 16-bit tensors are evaluated in f64.
+    const QUICK: Option<&'static Constants>;
+    /// Whether what [`Family::quick`] returns is scaled, as that of a derivative is: see [`quick::product`].
+    const QUICK_SCALED: bool = false;
 
     /// The one exponential, of x or of −|x|, scaled.
     fn exponential<R: Real>(self, x: R) -> Twin<R>;
@@ -31,28 +32,28 @@ pub(crate) trait Family: Copy + Send + Sync {
 
     /// The three stages to the precision of f32, for 16-bit results.
     #[inline(always)]
-    fn quick_exponential<R: Real>(self, x: R) -> R {
+    fn quick_exponential<R: Real>(self, x: R, _: &Constants) -> R {
         x
     }
     #[inline(always)]
-    fn quick_reciprocal<R: Real>(self, _x: R, e: R) -> R {
+    fn quick_reciprocal<R: Real>(self, _x: R, e: R, _: &Constants) -> R {
         e
     }
     #[inline(always)]
-    fn quick<R: Real>(self, x: R, _e: R, _r: R) -> quick::Quick<R> {
-        quick::Quick::well_conditioned(self.eval(x))
+    fn quick<R: Real>(self, x: R, _e: R, _r: R, _: &Constants) -> R {
+        self.eval(x)
     }
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident of exp $argument:ident, $reciprocal:ident $(, quick $error:literal)?) => {
+    ($name:ident, $function:ident of exp $argument:ident, $reciprocal:ident $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
         impl Family for $name {
-            const SINGLE: bool = family!(is $($error)?);
-            const QUICK: bool = family!(is $($error)?);
-            $(const QUICK_ERROR: f64 = $error / (1 << 24) as f64;)?
+            const SINGLE: bool = family!(is $($stage)?);
+            const QUICK: Option<&'static Constants> = family!(option $($constants)?);
+            $(const QUICK_SCALED: bool = family!(is $($scaled)?);)?
 
             #[inline(always)]
             fn exponential<R: Real>(self, x: R) -> Twin<R> {
@@ -67,34 +68,36 @@ macro_rules! family {
                 formula::$function(x, e, r)
             }
             $(
-                #[doc = concat!("Off by ", $error, "·2⁻²⁴ at most.")]
                 #[inline(always)]
-                fn quick_exponential<R: Real>(self, x: R) -> R {
-                    quick::exp(formula::$argument(x))
+                fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {
+                    quick::exp(formula::$argument(x), c)
                 }
                 #[inline(always)]
-                fn quick_reciprocal<R: Real>(self, x: R, e: R) -> R {
-                    quick::$reciprocal(x, e)
+                fn quick_reciprocal<R: Real>(self, x: R, e: R, c: &Constants) -> R {
+                    quick::$stage(x, e, c)
                 }
                 #[inline(always)]
-                fn quick<R: Real>(self, x: R, e: R, r: R) -> quick::Quick<R> {
-                    quick::$function(x, e, r)
+                fn quick<R: Real>(self, x: R, e: R, r: R, c: &Constants) -> R {
+                    quick::$function(x, e, r, c)
                 }
             )?
         }
     };
-    (is $error:literal) => { true };
+    (is $any:ident) => { true };
     (is) => { false };
+    (option $constants:ident) => { Some(&quick::$constants) };
+    (option) => { None };
 }
 
-family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick 5.0);
-family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick 6.5);
+family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick gate MISH);
+family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick mish_d1_reciprocal MISH_D1 scaled);
 family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal);
-family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick 3.5);
-family!(SoftplusD1, softplus_d1 of exp to_twice_saturation, sigmoid_reciprocal, quick 5.0);
+family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick log1p_quotient SOFTPLUS);
+family!(SoftplusD1, softplus_d1 of exp to_twice_saturation, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
 family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
-family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick 4.5);
-family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal, quick 9.0);
+family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
+family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal,
+    quick tanh_softplus_d1_reciprocal TANH_SOFTPLUS_D1 scaled);
 family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal);
 
 /// Softplus with β or a threshold.
@@ -107,7 +110,7 @@ pub(crate) struct Parametric<const ORDER: u8> {
 
 impl<const ORDER: u8> Family for Parametric<ORDER> {
     const SINGLE: bool = false;
-    const QUICK: bool = false;
+    const QUICK: Option<&'static Constants> = None;
 
     #[inline(always)]
     fn exponential<R: Real>(self, x: R) -> Twin<R> {

@@ -32,7 +32,7 @@ pub(crate) use softplus::*;
 
 /// Σ cᵢxⁱ, two terms at a time: half the latency of Horner's rule.
 #[inline(always)]
-fn polynomial<R: Real>(c: &'static [f64], x: R) -> R {
+fn polynomial<R: Real>(c: &[f64], x: R) -> R {
     let w = x * x;
     let pair = |i: usize| match c.get(i + 1) {
         Some(odd) => R::lit(*odd).mla(x, R::lit(c[i])),
@@ -47,10 +47,10 @@ fn polynomial<R: Real>(c: &'static [f64], x: R) -> R {
     sum
 }
 
-/// 2^k, scaled, and y, with eˣ = 2^k(1 + y): Cody and Waite's reduction and a polynomial.
+/// 2^k, scaled, and y, with eˣ = 2^k(1 + y): Cody and Waite's reduction and a polynomial with the coefficients `c`.
 /// `low` is added to x where x alone is not precise enough.
 #[inline(always)]
-fn exp_parts<R: Real>(x: R, low: Option<R>) -> (R, R) {
+fn exp_parts<R: Real>(x: R, low: Option<R>, c: &[f64]) -> (R, R) {
     let magic = R::lit(R::MAGIC);
     let z = x.mla(R::lit(R::LOG2E), magic);
     let k = z - magic;
@@ -59,14 +59,14 @@ fn exp_parts<R: Real>(x: R, low: Option<R>) -> (R, R) {
     if let Some(low) = low {
         r = r + low;
     }
-    (z.exp2_of_magic(), (r * r).mla(polynomial(R::EXP, r), r))
+    (z.exp2_of_magic(), (r * r).mla(polynomial(c, r), r))
 }
 
 /// eˣ, scaled, as a sum of two, exact as s is a power of two: not normalised, the second being up to 0.42 times the
 /// first.
 #[inline(always)]
 pub(crate) fn exp<R: Real>(x: R, low: Option<R>) -> Twin<R> {
-    let (s, y) = exp_parts(x, low);
+    let (s, y) = exp_parts(x, low, R::EXP);
     Twin::new(s, s * y)
 }
 

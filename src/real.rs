@@ -46,10 +46,6 @@ pub(crate) trait Real:
     fn recip(self) -> Self {
         Self::lit(Self::BELOW_ONE) / self
     }
-    /// 1/self to all bits but the last.
-    fn recip_full(self) -> Self {
-        Self::lit(1.0) / self
-    }
     /// Rounded to f32.
     fn to_single(self) -> Self;
     /// 2^(k + SCALE) from `MAGIC` + k.

@@ -13,8 +13,6 @@ pub(super) trait Argument<C: Copy>: Copy {
     fn cursor(self) -> Self::Cursor;
     /// The same without the first `n` elements.
     fn skip(self, n: usize) -> Self;
-    /// Scale and shift of the `i`th element; those of x itself change nothing.
-    fn at(self, i: usize) -> Option<[C; 2]>;
 }
 
 /// Where scale and shift are being read.
@@ -67,10 +65,6 @@ impl<C: Copy> Argument<C> for Itself {
     #[inline(always)]
     fn skip(self, _: usize) -> Self {
         self
-    }
-    #[inline(always)]
-    fn at(self, _: usize) -> Option<[C; 2]> {
-        None
     }
 }
 
@@ -127,15 +121,6 @@ impl<'a, C: Copy, const CHAINED: bool> Argument<C> for Affine<'a, C, CHAINED> {
             first: self.first + n,
             ..self
         }
-    }
-    #[inline(always)]
-    fn at(self, i: usize) -> Option<[C; 2]> {
-        let at = self.first + i;
-        let (values, index) = match self.channels {
-            Channels::Runs { values, inner } => (values, at / inner % values[0].len()),
-            Channels::Table { values, period } => (values, at % period),
-        };
-        Some(values.map(|v| v[index]))
     }
 }
 

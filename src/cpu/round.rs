@@ -5,21 +5,19 @@ use half::{bf16, f16};
 use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
 pub(super) trait Half: Copy + Send + Sync + 'static {
     /// Whether a factor may bring into range what f32 can only hold as a subnormal, if at all.
     const WIDE: bool;
-    fn widen(self) -> f32;
-    /// Nearest, ties to even. `half`'s own conversions from f64 go through f32 on some processors and round twice.
-    fn nearest(x: f64) -> Self;
-    fn bits(self) -> u16;
+    /// Writes all of `to`, which is as long as `from`.
+    fn widen(from: &[Self], to: &mut [f32]);
     /// f32 to nearest, ties to even; writes all of `to`, which is as long as `from`.
     fn narrow(from: &[f32], to: &mut [MaybeUninit<Self>]);
 }
 
-/// To f32 by rounding to odd: a later rounding to fewer than 22 bits then comes out as a single one would.
+/// To f32 by rounding to odd: a later rounding to fewer than 22 bits then comes out as a single one would. `half`'s own
+/// conversions from f64 go through f32 on some processors and round twice.
 #[inline(always)]
-pub(super) fn to_odd(x: f64) -> f32 {
+pub(crate) fn to_odd(x: f64) -> f32 {
     let nearest = x as f32;
     let back = nearest as f64;
     let bits = nearest.to_bits();
@@ -34,21 +32,12 @@ pub(super) fn to_odd(x: f64) -> f32 {
     }
 }
 
-/// Beyond it a product with any 16-bit factor has underflowed.
-pub(super) const VANISHED: f32 = 190.0;
-
 macro_rules! half {
     ($t:ty, wide $wide:literal) => {
         impl Half for $t {
             const WIDE: bool = $wide;
-            fn widen(self) -> f32 {
-                self.to_f32()
-            }
-            fn nearest(x: f64) -> Self {
-                <$t>::from_f32(to_odd(x))
-            }
-            fn bits(self) -> u16 {
-                self.to_bits()
+            fn widen(from: &[Self], to: &mut [f32]) {
+                from.convert_to_f32_slice(to);
             }
             fn narrow(from: &[f32], to: &mut [MaybeUninit<Self>]) {
                 // SAFETY: any bits are a value of this type, and the conversion overwrites them all.

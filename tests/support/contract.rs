@@ -24,6 +24,10 @@ pub struct Bound {
     pub nearest: bool,
 }
 
+/// The bound in 16-bit types where not every input can be tried: what is computed in f32, off by a few units of 2⁻²⁴,
+/// and rounded once.
+pub const COMPUTED_IN_F32: f64 = 0.501;
+
 /// The bound on g·f⁽ᵏ⁾(x) with g = 1.
 pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
     let derivative = order > 0;
@@ -32,7 +36,7 @@ pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
         (Side::Cpu, DType::F16 | DType::BF16) => (0.5, 0.0),
         (Side::Cpu, DType::F32) => (by_order(1.5, 2.5), 2f64.powi(-24)),
         (Side::Cpu, DType::F64) => (by_order(2.0, 3.0), 2f64.powi(-52)),
-        (Side::Device, DType::F16 | DType::BF16) => (0.501, 0.0),
+        (Side::Device, DType::F16 | DType::BF16) => (COMPUTED_IN_F32, 0.0),
         (Side::Device, DType::F32) => (by_order(2.0, 3.0), 2f64.powi(-24)),
         (Side::Device, DType::F64) => (by_order(2.0, 3.0), 2f64.powi(-52)),
         (_, other) => panic!("no bound for {other:?}"),
@@ -50,7 +54,7 @@ pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
     let one = bound(side, dtype, order);
     match dtype {
         DType::F16 | DType::BF16 => Bound {
-            ulp: 0.501,
+            ulp: COMPUTED_IN_F32,
             nearest: false,
             ..one
         },

@@ -1,14 +1,27 @@
 //! Vectors of f32 and f64 as arithmetic types for the formulas.
 
 use super::super::argument::Values;
-use super::convert::{half_to_odd, Narrow};
+use super::convert::{narrow_bf16, narrow_f16, widen_bf16, widen_f16};
 use crate::real::{constants, Real};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
+use half::{bf16, f16};
 use std::mem::MaybeUninit;
 
 pub(super) const LANES: usize = 16;
 pub(super) const LANES_F64: usize = 8;
+
+/// An arithmetic type of `L` numbers.
+pub(super) trait Vector<const L: usize>: Real {
+    type Scalar;
+    fn load(from: &[Self::Scalar; L]) -> Self;
+    /// Scale and shift of a vector's elements.
+    fn parameters(values: Values<'_, Self::Scalar>) -> [Self; 2];
+    /// Element by element the smaller; that of `other` where self is NaN.
+    fn or_less(self, other: Self) -> Self;
+    /// Whether any element is below the bound.
+    fn any_below(self, bound: f64) -> bool;
+}
 
 /// A register as an arithmetic type.
 ///
@@ -19,7 +32,7 @@ macro_rules! vector {
         $name:ident of $t:ident in $register:ident, $precision:ident,
         operators $($trait:ident $method:ident $op:ident),*;
         $set1:ident $xor:ident $abs:ident $fmadd:ident $min:ident $max:ident $blend:ident $compare:ident
-        $rcp14:ident $newton:literal, shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
+        $load:ident $rcp14:ident $newton:literal $to_single:expr, shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
     ) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name(pub(super) $register);
@@ -42,12 +55,30 @@ macro_rules! vector {
             }
         }
 
-        impl $name {
-            /// Scale and shift of a vector's elements.
+        impl Vector<{ size_of::<$register>() / size_of::<$t>() }> for $name {
+            type Scalar = $t;
+
             #[inline(always)]
-            pub(super) fn parameters(values: Values<'_, $t>) -> [Self; 2] {
-                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; `Each` has `STEP` values, which
-                // are as many as lanes, or more.
+            fn load(from: &[$t; size_of::<$register>() / size_of::<$t>()]) -> Self {
+                // SAFETY: the array is as long as the register.
+                Self(unsafe { $load(from.as_ptr()) })
+            }
+
+            #[inline(always)]
+            fn or_less(self, other: Self) -> Self {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
+                Self(unsafe { $min(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn any_below(self, bound: f64) -> bool {
+                // SAFETY: as above.
+                unsafe { $compare::<_CMP_LT_OQ>(self.0, $set1(bound as $t)) != 0 }
+            }
+
+            #[inline(always)]
+            fn parameters(values: Values<'_, $t>) -> [Self; 2] {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 unsafe {
                     match values {
                         Values::Same(same) => same.map(|v| Self($set1(v))),
@@ -55,18 +86,10 @@ macro_rules! vector {
                             let mask = (1u32 << first).wrapping_sub(1) as _;
                             [0, 1].map(|i| Self($blend(mask, $set1(next[i]), $set1(here[i]))))
                         }
-                        Values::Each(each) => {
-                            const LANES: usize = size_of::<$register>() / size_of::<$t>();
-                            each.map(|v| Self::load(v.first_chunk::<LANES>().expect("at least STEP values")))
-                        }
+                        // `Each` has `STEP` values, which are as many as lanes, or more.
+                        Values::Each(each) => each.map(|v| Self::load(v.first_chunk().expect("at least STEP values"))),
                     }
                 }
-            }
-
-            /// r improved by one Newton step: twice the bits.
-            #[inline(always)]
-            fn newton(self, r: Self) -> Self {
-                (-r).fma(self, Self::lit(1.0)).fma(r, r)
             }
         }
 
@@ -87,19 +110,16 @@ macro_rules! vector {
             fn recip(self) -> Self {
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 let r = Self(unsafe { $rcp14(self.0) });
+                // A Newton step: twice the bits.
                 if $newton {
-                    self.newton(r)
+                    (-r).fma(self, Self::lit(1.0)).fma(r, r)
                 } else {
                     r
                 }
             }
             #[inline(always)]
-            fn recip_full(self) -> Self {
-                self.newton(self.recip())
-            }
-            #[inline(always)]
             fn to_single(self) -> Self {
-                Self::round_to_single(self)
+                $to_single(self)
             }
             #[inline(always)]
             fn exp2_of_magic(self) -> Self {
@@ -135,68 +155,14 @@ vector!(
     F32 of f32 in __m512, single,
     operators Add add _mm512_add_ps, Sub sub _mm512_sub_ps, Mul mul _mm512_mul_ps, Div div _mm512_div_ps;
     _mm512_set1_ps _mm512_xor_ps _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps _mm512_mask_blend_ps
-    _mm512_cmp_ps_mask _mm512_rcp14_ps false, shift _mm512_slli_epi32<23> _mm512_castps_si512 _mm512_castsi512_ps
+    _mm512_cmp_ps_mask _mm512_loadu_ps _mm512_rcp14_ps false (|v: F32| v), shift _mm512_slli_epi32<23> _mm512_castps_si512 _mm512_castsi512_ps
 );
 vector!(
     F64 of f64 in __m512d, double,
     operators Add add _mm512_add_pd, Sub sub _mm512_sub_pd, Mul mul _mm512_mul_pd, Div div _mm512_div_pd;
     _mm512_set1_pd _mm512_xor_pd _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd _mm512_mask_blend_pd
-    _mm512_cmp_pd_mask _mm512_rcp14_pd true, shift _mm512_slli_epi64<52> _mm512_castpd_si512 _mm512_castsi512_pd
+    _mm512_cmp_pd_mask _mm512_loadu_pd _mm512_rcp14_pd true F64::round_to_single, shift _mm512_slli_epi64<52> _mm512_castpd_si512 _mm512_castsi512_pd
 );
-
-impl F32 {
-    #[inline(always)]
-    pub(super) fn widen<T: Narrow>(x: &[T; LANES]) -> Self {
-        // SAFETY: the array has 16 elements of 16 bits.
-        Self(unsafe { T::expand(_mm256_loadu_si256(x.as_ptr().cast())) })
-    }
-
-    #[inline(always)]
-    fn round_to_single(self) -> Self {
-        self
-    }
-
-    #[inline(always)]
-    pub(super) fn zero_or_subnormal(self) -> u16 {
-        const ZEROS: i32 = 0x02 | 0x04;
-        const SUBNORMAL: i32 = 0x20;
-        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-        unsafe { _mm512_fpclass_ps_mask::<{ ZEROS | SUBNORMAL }>(self.0) }
-    }
-
-    #[inline(always)]
-    pub(super) fn is_nan(self) -> u16 {
-        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0) }
-    }
-
-    /// Whether |self| is below `bound`.
-    #[inline(always)]
-    pub(super) fn is_below(self, bound: f32) -> u16 {
-        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(self.0), _mm512_set1_ps(bound)) }
-    }
-
-    #[inline(always)]
-    pub(super) fn load(from: &[f32; LANES]) -> Self {
-        // SAFETY: the array has 16 elements.
-        Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
-    }
-
-    #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f32>; LANES]) {
-        let to = to.as_mut_ptr().cast::<f32>();
-        // SAFETY: as in `load`.
-        unsafe { _mm512_storeu_ps(to, self.0) }
-    }
-}
-
-#[inline(always)]
-pub(super) fn store_halves<T: Narrow>(bits: __m256i, to: &mut [MaybeUninit<T>; LANES]) {
-    let to = to.as_mut_ptr().cast();
-    // SAFETY: as for `F32::store`.
-    unsafe { _mm256_storeu_si256(to, bits) }
-}
 
 impl F64 {
     #[inline(always)]
@@ -204,36 +170,43 @@ impl F64 {
         // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
         Self(unsafe { _mm512_cvtps_pd(_mm512_cvtpd_ps(self.0)) })
     }
-
-    /// To 16 bits, through f32 rounded to odd: the second rounding comes out as a single one would.
-    #[inline(always)]
-    pub(super) fn narrow<T: Narrow>(self) -> [T; LANES_F64] {
-        let mut out = [T::default(); LANES_F64];
-        // SAFETY: the array has 8 elements of 16 bits.
-        unsafe {
-            let short = T::contract(_mm512_castps256_ps512(half_to_odd(self.0)));
-            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_castsi256_si128(short));
-        }
-        out
-    }
-
-    /// Exactly.
-    #[inline(always)]
-    pub(super) fn of_singles(from: [f32; LANES_F64]) -> Self {
-        // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; the array has 8 elements.
-        Self(unsafe { _mm512_cvtps_pd(_mm256_loadu_ps(from.as_ptr())) })
-    }
-
-    #[inline(always)]
-    pub(super) fn load(from: &[f64; LANES_F64]) -> Self {
-        // SAFETY: the array has 8 elements.
-        Self(unsafe { _mm512_loadu_pd(from.as_ptr()) })
-    }
-
-    #[inline(always)]
-    pub(super) fn store(self, to: &mut [MaybeUninit<f64>; LANES_F64]) {
-        let to = to.as_mut_ptr().cast::<f64>();
-        // SAFETY: as in `load`.
-        unsafe { _mm512_storeu_pd(to, self.0) }
-    }
 }
+
+/// An element type, `L` of which make a vector.
+pub(super) trait Element<const L: usize>: Copy + Default {
+    type Compute: Copy;
+    type Vector: Vector<L, Scalar = Self::Compute>;
+    /// Whether loading takes more than a load.
+    const WIDENED: bool;
+    fn load(from: &[Self; L]) -> Self::Vector;
+    fn store(v: Self::Vector, to: &mut [MaybeUninit<Self>; L]);
+}
+
+macro_rules! element {
+    ($t:ident in $compute:ident, $vector:ident of $lanes:ident, widened $widened:literal, load $load:expr, store $store:expr) => {
+        impl Element<$lanes> for $t {
+            type Compute = $compute;
+            type Vector = $vector;
+            const WIDENED: bool = $widened;
+            #[inline(always)]
+            fn load(from: &[$t; $lanes]) -> $vector {
+                // SAFETY: only `WithSimd` for V4 gets here, which has the instructions; there are as many elements as lanes.
+                $vector(unsafe { $load(from.as_ptr()) })
+            }
+            #[inline(always)]
+            fn store(v: $vector, to: &mut [MaybeUninit<$t>; $lanes]) {
+                // SAFETY: as above.
+                unsafe { $store(to.as_mut_ptr().cast::<$t>(), v.0) }
+            }
+        }
+    };
+}
+
+element!(f32 in f32, F32 of LANES, widened false, load _mm512_loadu_ps, store _mm512_storeu_ps);
+element!(f64 in f64, F64 of LANES_F64, widened false, load _mm512_loadu_pd, store _mm512_storeu_pd);
+element!(f16 in f32, F32 of LANES, widened true,
+    load |from: *const f16| widen_f16(_mm256_loadu_si256(from.cast())),
+    store |to: *mut f16, v| _mm256_storeu_si256(to.cast(), narrow_f16(v)));
+element!(bf16 in f32, F32 of LANES, widened true,
+    load |from: *const bf16| widen_bf16(_mm256_loadu_si256(from.cast())),
+    store |to: *mut bf16, v| _mm256_storeu_si256(to.cast(), narrow_bf16(v)));

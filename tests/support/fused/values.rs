@@ -4,7 +4,7 @@
 //! the type that is computed in, does to it: |f′(u)| or |f″(u)| times half an ulp of u.
 
 use super::super::backend::{values, Function};
-use super::super::contract::{bound, is_flushed, near_root, Side};
+use super::super::contract::{bound, is_flushed, near_root, Side, COMPUTED_IN_F32};
 use super::super::reference::{real, to_exact, Batch, Point, Real};
 use super::super::ulp::{ulp, Element};
 use super::{Case, FusedBackend};
@@ -138,7 +138,10 @@ pub fn check_values<T: Element, C: Element>(
         };
 
         let lost = |actual: T, factors: &[f64]| is_flushed(b.flushes(), actual.to_f64(), factors);
-        let own = bound(side, T::DTYPE, 0).ulp * ulp::<T>(e.of(0));
+        let own = match narrow {
+            true => COMPUTED_IN_F32,
+            false => bound(side, T::DTYPE, 0).ulp,
+        } * ulp::<T>(e.of(0));
         let allowed = own * (1.0 + 1e-9) + e.of(1).abs() * e.du;
         if !lost(forward[i], &[e.of(0)]) {
             worst[0].take(distance(forward[i].to_f64(), &e.f[0]), allowed, || {
@@ -151,7 +154,11 @@ pub fn check_values<T: Element, C: Element>(
         let rounded = to_exact(exact.clone()).rounded();
         // Two products, each rounded, the last one perhaps into the subnormals, and a narrow type once more.
         let products = 2.0 * unit * rounded.abs() + ulp::<C>(0.0) * (1.0 + a.abs());
-        let last = if narrow { 0.501 * ulp::<T>(rounded) } else { 0.0 };
+        let last = if narrow {
+            COMPUTED_IN_F32 * ulp::<T>(rounded)
+        } else {
+            0.0
+        };
         let allowed = (g * a).abs() * d1 + products + last;
         if !lost(input[i], &[g, g * e.of(1), rounded]) {
             worst[1].take(distance(input[i].to_f64(), &exact), allowed, || {
