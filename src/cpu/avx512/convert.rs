@@ -22,17 +22,17 @@ pub(super) unsafe fn widen_bf16(bits: __m256i) -> __m512 {
     unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits))) }
 }
 
-/// `vcvtneps2bf16` would flush subnormals.
+/// Of a result of arithmetic. `vcvtneps2bf16` would flush subnormals.
 #[inline(always)]
 pub(super) unsafe fn narrow_bf16(v: __m512) -> __m256i {
     // SAFETY: the caller has the instructions.
     unsafe {
         let bits = _mm512_castps_si512(v);
         let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-        let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-        // A NaN must not be carried into an infinity.
-        let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
-        let kept = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v), rounded, quiet);
-        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(kept))
+        let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+        // A NaN must not be carried into a zero. It is quiet, as v is a result: its upper half is one, too.
+        let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, v);
+        let rounded = _mm512_mask_add_epi32(bits, number, bits, up);
+        _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded))
     }
 }
