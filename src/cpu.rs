@@ -4,10 +4,11 @@ mod affine;
 mod argument;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod half_types;
 mod inplace;
 mod isa;
+mod operand;
 mod output;
-mod round;
 mod slice;
 mod walk;
 
@@ -17,14 +18,15 @@ use crate::family::{with_family, Family};
 use argument::Itself;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Error, Layout, Result};
-use slice::{Kernel, One};
+use operand::One;
+use slice::Kernel;
 use walk::Source;
 
 pub(crate) use affine::affine;
+#[cfg(test)]
+pub(crate) use half_types::to_odd;
 pub(crate) use inplace::in_place;
 pub(crate) use isa::Isa;
-#[cfg(test)]
-pub(crate) use round::to_odd;
 
 /// From this many elements on a second thread is asked: one core takes 6 µs for 16 Ki elements of Mish in f32, and
 /// a thread of candle's pool that has been used within the last millisecond answers in less than 1 µs.

@@ -5,8 +5,9 @@ mod parameters;
 mod sums;
 
 use super::argument::STEP;
+use super::operand::One;
 use super::output;
-use super::slice::{Kernel, One};
+use super::slice::Kernel;
 use super::walk::{self, Source};
 use super::{unsupported, Isa};
 use crate::affine::{Operands, Request};

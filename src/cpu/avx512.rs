@@ -7,18 +7,19 @@
 //! the chain and the number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
 
 mod convert;
+mod stages;
 mod vector;
 
 use super::argument::{Argument, Cursor, Span, Values, SPAN};
-use super::round::Half;
-use super::slice::{half_in_f64, Operand, Pass};
+use super::operand::{Input, Operand};
+use super::slice::Pass;
 use crate::family::Family;
-use crate::formula::quick::{product, Constants, VANISHING};
+use crate::formula::quick::VANISHING;
 use crate::real::Real;
-use crate::twin::Twin;
 use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
 use half::{bf16, f16};
 use pulp::{Simd, WithSimd};
+use stages::{Exact, Quick, Stages};
 use std::mem::MaybeUninit;
 use vector::{Element, Vector, LANES, LANES_F64};
 
@@ -27,95 +28,6 @@ pub(super) struct Vectors<P>(pub(super) P);
 
 /// As [`Vectors`], for 16-bit types.
 pub(super) struct Halves<P>(pub(super) P);
-
-/// The stages of a formula, for elements of type T.
-trait Stages<T: Element<L>, const L: usize>: Copy {
-    type Exponential: Copy;
-    type Reciprocal: Copy;
-    /// Whether some elements may have to be done [`Stages::again`].
-    const CHECKED: bool;
-    fn exponential(self, x: T::Vector) -> Self::Exponential;
-    fn reciprocal(self, x: T::Vector, e: Self::Exponential) -> Self::Reciprocal;
-    fn value(self, x: T::Vector, e: Self::Exponential, r: Self::Reciprocal) -> T::Vector;
-    /// A value times g.
-    fn times(self, value: T::Vector, g: T::Vector) -> T::Vector;
-    /// Elements of which a value is below [`VANISHING`].
-    fn again<U: Argument<T::Compute>>(self, x: &[T], u: U, g: &[T], out: &mut [MaybeUninit<T>]);
-}
-
-/// Those of [`Family::eval`].
-#[derive(Clone, Copy)]
-struct Exact<F>(F);
-
-impl<F: Family, T: Element<L>, const L: usize> Stages<T, L> for Exact<F> {
-    type Exponential = Twin<T::Vector>;
-    type Reciprocal = [T::Vector; 2];
-    const CHECKED: bool = false;
-    #[inline(always)]
-    fn exponential(self, x: T::Vector) -> Self::Exponential {
-        self.0.exponential(x)
-    }
-    #[inline(always)]
-    fn reciprocal(self, x: T::Vector, e: Self::Exponential) -> Self::Reciprocal {
-        self.0.reciprocal(x, e)
-    }
-    #[inline(always)]
-    fn value(self, x: T::Vector, e: Self::Exponential, r: Self::Reciprocal) -> T::Vector {
-        self.0.value(x, e, r)
-    }
-    #[inline(always)]
-    fn times(self, value: T::Vector, g: T::Vector) -> T::Vector {
-        g * value
-    }
-    fn again<U: Argument<T::Compute>>(self, _: &[T], _: U, _: &[T], _: &mut [MaybeUninit<T>]) {}
-}
-
-/// Those of [`Family::quick`].
-#[derive(Clone, Copy)]
-struct Quick<F>(F);
-
-impl<F: Family> Quick<F> {
-    #[inline(always)]
-    fn constants() -> &'static Constants {
-        // `slice.rs` comes here only where there are some.
-        F::QUICK.unwrap_or(&[0.0; 10])
-    }
-}
-
-impl<F: Family, T: Element<L, Compute = f32> + Half, const L: usize> Stages<T, L> for Quick<F> {
-    type Exponential = T::Vector;
-    type Reciprocal = T::Vector;
-    const CHECKED: bool = T::WIDE && F::QUICK_SCALED;
-    #[inline(always)]
-    fn exponential(self, x: T::Vector) -> T::Vector {
-        self.0.quick_exponential(x, Self::constants())
-    }
-    #[inline(always)]
-    fn reciprocal(self, x: T::Vector, e: T::Vector) -> T::Vector {
-        self.0.quick_reciprocal(x, e, Self::constants())
-    }
-    #[inline(always)]
-    fn value(self, x: T::Vector, e: T::Vector, r: T::Vector) -> T::Vector {
-        self.0.quick(x, e, r, Self::constants())
-    }
-    #[inline(always)]
-    fn times(self, value: T::Vector, g: T::Vector) -> T::Vector {
-        if F::QUICK_SCALED {
-            product(value, g)
-        } else {
-            value * g
-        }
-    }
-    fn again<U: Argument<f32>>(self, x: &[T], u: U, g: &[T], out: &mut [MaybeUninit<T>]) {
-        half_in_f64(Pass {
-            f: self.0,
-            x,
-            u,
-            g,
-            out,
-        });
-    }
-}
 
 /// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;
@@ -159,7 +71,7 @@ where
     T: Element<L>,
     S: Stages<T, L>,
     U: Argument<T::Compute>,
-    X: Operand<T>,
+    X: Input<T>,
     G: Operand<T>,
 {
     let Pass { x, u, g, out, .. } = pass;
@@ -194,7 +106,7 @@ where
     T: Element<L>,
     S: Stages<T, L>,
     U: Argument<T::Compute>,
-    X: Operand<T>,
+    X: Input<T>,
     G: Operand<T>,
 {
     if out.is_empty() {
@@ -306,7 +218,7 @@ fn prefetch<T>(panel: &[T]) {
 
 macro_rules! with_simd {
     ($wrapper:ident<$t:ty>, $c:ident, $lanes:ident, $stages:expr) => {
-        impl<F: Family, U: Argument<$c>, X: Operand<$t>, G: Operand<$t>> WithSimd
+        impl<F: Family, U: Argument<$c>, X: Input<$t>, G: Operand<$t>> WithSimd
             for $wrapper<Pass<'_, F, U, X, G, $t>>
         {
             type Output = ();

@@ -1,8 +1,9 @@
 //! Activations whose output is their input.
 
 use super::argument::Itself;
+use super::operand::{InPlace, One};
 use super::output::{for_units, SendPtr};
-use super::slice::{InPlace, Kernel, One};
+use super::slice::Kernel;
 use super::walk::{for_runs, DIRECT_MIN};
 use super::{unsupported, Isa, PARALLEL_MIN, UNIT};
 use crate::activation::Activation;

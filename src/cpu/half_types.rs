@@ -1,0 +1,168 @@
+//! f16 and bf16: conversions, and the loops for what has no AVX-512.
+
+use super::argument::{fill, Argument};
+use super::operand::{Input, Operand};
+use super::slice::{Arithmetic, Loop, Pass, Scalar, WithoutFma, CHUNK};
+use crate::family::Family;
+use crate::formula::quick::{product, Constants, VANISHING};
+use crate::real::Real;
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use std::mem::MaybeUninit;
+
+/// f16 and bf16 as the CPU kernels use them.
+pub(super) trait Half: Copy + Send + Sync + 'static {
+    /// Whether a factor may bring into range what f32 can only hold as a subnormal, if at all.
+    const WIDE: bool;
+    /// Writes all of `to`, which is as long as `from`.
+    fn widen(from: &[Self], to: &mut [f32]);
+    /// f32 to nearest, ties to even; writes all of `to`, which is as long as `from`.
+    fn narrow(from: &[f32], to: &mut [MaybeUninit<Self>]);
+}
+
+/// To f32 by rounding to odd: a later rounding to fewer than 22 bits then comes out as a single one would. `half`'s own
+/// conversions from f64 go through f32 on some processors and round twice.
+#[inline(always)]
+pub(crate) fn to_odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    let back = nearest as f64;
+    let bits = nearest.to_bits();
+    if back == x || x.is_nan() || bits & 1 == 1 && nearest.is_finite() {
+        return nearest;
+    }
+    // An even neighbour was chosen: the odd one lies on the other side of x. For an overflow that is f32::MAX.
+    if back.abs() > x.abs() {
+        f32::from_bits(bits - 1)
+    } else {
+        f32::from_bits(bits + 1)
+    }
+}
+
+macro_rules! half {
+    ($t:ty, wide $wide:literal) => {
+        impl Half for $t {
+            const WIDE: bool = $wide;
+            fn widen(from: &[Self], to: &mut [f32]) {
+                from.convert_to_f32_slice(to);
+            }
+            fn narrow(from: &[f32], to: &mut [MaybeUninit<Self>]) {
+                // SAFETY: any bits are a value of this type, and the conversion overwrites them all.
+                let to = unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<Self>(), to.len()) };
+                to.convert_from_f32_slice(from);
+            }
+        }
+    };
+}
+
+half!(f16, wide false);
+half!(bf16, wide true);
+
+macro_rules! half_loop {
+    ($t:ident) => {
+        impl<F: Family, U: Argument<f32>, X: Input<$t>, G: Operand<$t>> Loop for Pass<'_, F, U, X, G, $t> {
+            #[inline(always)]
+            fn run<A: Arithmetic>(self) {
+                half_pass::<$t, A, _, _, _, _>(self)
+            }
+        }
+    };
+}
+
+half_loop!(f16);
+half_loop!(bf16);
+
+/// In f32 where there are constants for it, which ask for an FMA, otherwise in f64.
+#[inline(always)]
+fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: Input<T>, G: Operand<T>>(
+    pass: Pass<'_, F, U, X, G, T>,
+) {
+    let mut cursor = pass.u.cursor();
+    for (i, out) in pass.out.chunks_mut(CHUNK).enumerate() {
+        let n = out.len();
+        let (x, g) = (pass.x.part(i * CHUNK, n), pass.g.part(i * CHUNK, n));
+        let mut chunk = Chunk {
+            x: [0.0; CHUNK],
+            affine: [[1.0; CHUNK], [0.0; CHUNK]],
+            g: [1.0; CHUNK],
+        };
+        T::widen(x.read(out), &mut chunk.x[..n]);
+        if !U::PLAIN {
+            fill(&mut cursor, n, &mut chunk.affine);
+        }
+        if let Some(g) = g.slice() {
+            T::widen(g, &mut chunk.g[..n]);
+        }
+        let results = match F::QUICK {
+            Some(c) if A::FUSED => chunk.in_f32::<A, F, U>(pass.f, c, T::WIDE && g.slice().is_some()),
+            _ => chunk.in_f64::<A, F, U>(pass.f),
+        };
+        T::narrow(&results[..n], out);
+    }
+}
+
+/// As `half_pass` in f64, for the few elements that AVX-512 leaves.
+#[cold]
+pub(super) fn half_in_f64<T: Half, F: Family, U: Argument<f32>>(pass: Pass<'_, F, U, &[T], &[T], T>) {
+    half_pass::<T, WithoutFma, _, _, _, _>(pass)
+}
+
+/// Elements of a 16-bit type, widened, with their scale and shift, and factors.
+struct Chunk {
+    x: [f32; CHUNK],
+    affine: [[f32; CHUNK]; 2],
+    g: [f32; CHUNK],
+}
+
+impl Chunk {
+    #[inline(always)]
+    fn argument<A: Arithmetic, U: Argument<f32>>(&self, i: usize) -> A::F32 {
+        let (x, [scale, shift]) = (A::F32::of(self.x[i]), &self.affine);
+        match U::PLAIN {
+            true => x,
+            false => x.fma(A::F32::of(scale[i]), A::F32::of(shift[i])),
+        }
+    }
+
+    #[inline(always)]
+    fn in_f32<A: Arithmetic, F: Family, U: Argument<f32>>(
+        &self,
+        f: F,
+        c: &Constants,
+        wide: bool,
+    ) -> [f32; CHUNK] {
+        let mut results = [0.0; CHUNK];
+        let mut least = f32::INFINITY;
+        for (i, result) in results.iter_mut().enumerate() {
+            let x = self.argument::<A, U>(i);
+            let e = f.quick_exponential(x, c);
+            let mut y = f.quick(x, e, f.quick_reciprocal(x, e, c), c);
+            if F::QUICK_SCALED {
+                least = least.min(y.abs().get());
+                y = product(y, A::F32::of(self.g[i]));
+            }
+            if U::CHAINED {
+                y = y * A::F32::of(self.affine[0][i]);
+            }
+            *result = y.get();
+        }
+        match wide && least < VANISHING as f32 {
+            true => self.in_f64::<A, F, U>(f),
+            false => results,
+        }
+    }
+
+    /// Rounded to odd.
+    #[inline(always)]
+    fn in_f64<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
+        let mut results = [0.0; CHUNK];
+        for (i, result) in results.iter_mut().enumerate() {
+            let x = self.argument::<A, U>(i).get() as f64;
+            let mut y = self.g[i] as f64 * f.eval(A::F64::of(x)).get();
+            if U::CHAINED {
+                y *= self.affine[0][i] as f64;
+            }
+            *result = to_odd(y);
+        }
+        results
+    }
+}
