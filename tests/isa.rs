@@ -1,5 +1,5 @@
 //! Every instruction set this processor has, not only the best: each meets the contract, 16-bit results have the same
-//! bits on all, and the few f32 and f64 results that differ are counted. `CANDLE_MISH_ISA` is read once, so that each
+//! bits on all, products of them with g on all that have an FMA, and the few f32 and f64 results that differ are counted. `CANDLE_MISH_ISA` is read once, so that each
 //! gets a process of its own.
 
 mod support;
@@ -7,7 +7,7 @@ mod support;
 use half::{bf16, f16};
 use support::accuracy::{double, half};
 use support::backend::{eval, Function, CPU};
-use support::inputs::{doubles, every_half};
+use support::inputs::{doubles, every_half, Random};
 use support::process::{checksum, in_processes};
 use support::sweep::{directed, sweep, CHUNK};
 use support::table::{conclude_briefly, show, Row};
@@ -71,19 +71,38 @@ fn half_types_have_the_same_bits() {
     fn check<T: Element>() -> Vec<u8> {
         let rows: Vec<Row> = Function::all().into_iter().map(|f| half::<T>(&CPU, f)).collect();
         conclude_briefly(&title::<T>(), &rows);
-        let sum = |f| checksum(bytes(&eval(&CPU, f, &every_half::<T>(), None))).to_le_bytes();
-        Function::all().into_iter().flat_map(sum).collect()
+        let sum = |g: Option<&[T]>| {
+            let of_each = |f| checksum(bytes(&eval(&CPU, f, &every_half::<T>(), g))).to_le_bytes();
+            Function::all().into_iter().flat_map(of_each).collect::<Vec<_>>()
+        };
+        let mut random = Random(16);
+        let g: Vec<T> = (0..=u16::MAX)
+            .map(|_| T::from_f64(random.factor().into()))
+            .collect();
+        [sum(None), sum(Some(&g))].concat()
     }
     let work = || [check::<f16>(), check::<bf16>()].concat();
     let Some(results) = on_each("half_types_have_the_same_bits", work) else {
         return;
     };
-    for (name, sums) in &results {
-        assert!(
-            *sums == results[0].1,
-            "16-bit results on {name} are not those on {}",
-            results[0].0
-        );
+    // For each type, sums of the results and of their products.
+    let part = |sums: &[u8], product: usize| -> Vec<u8> {
+        let parts = sums.chunks(sums.len() / 4).skip(product).step_by(2);
+        parts.flatten().copied().collect()
+    };
+    let fused = |(name, _): &&(&str, Vec<u8>)| *name != "baseline";
+    for (product, of) in [
+        (0, results.iter().collect::<Vec<_>>()),
+        (1, results.iter().filter(fused).collect()),
+    ] {
+        for (name, sums) in &of {
+            assert!(
+                part(sums, product) == part(&of[0].1, product),
+                "16-bit results on {name} are not those on {}, times g: {}",
+                of[0].0,
+                product == 1
+            );
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! f16 and bf16: conversions, and the loops for what has no AVX-512.
 
 use super::argument::{fill, Argument};
+use super::isa::Isa;
 use super::operand::{Input, Operand};
-use super::slice::{Arithmetic, Loop, Pass, Scalar, WithoutFma, CHUNK};
+use super::slice::{Arithmetic, Loop, Pass, Scalar, WithFma, CHUNK};
 use crate::family::Family;
 use crate::formula::quick::{product, Constants, VANISHING};
 use crate::real::Real;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
@@ -100,10 +102,23 @@ fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: Input<T>, G
     }
 }
 
-/// As `half_pass` in f64, for the few elements that AVX-512 leaves.
+/// A panel in which a value vanishes in f32, which AVX-512 leaves to the loop above.
 #[cold]
-pub(super) fn half_in_f64<T: Half, F: Family, U: Argument<f32>>(pass: Pass<'_, F, U, &[T], &[T], T>) {
-    half_pass::<T, WithoutFma, _, _, _, _>(pass)
+#[cfg(target_arch = "x86_64")]
+pub(super) fn with_vanishing<T: Half, F: Family, U: Argument<f32>>(pass: Pass<'_, F, U, &[T], &[T], T>) {
+    Isa::get().0.dispatch(Panel(pass))
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Panel<P>(P);
+
+#[cfg(target_arch = "x86_64")]
+impl<T: Half, F: Family, U: Argument<f32>> WithSimd for Panel<Pass<'_, F, U, &[T], &[T], T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        half_pass::<T, WithFma, _, _, _, _>(self.0)
+    }
 }
 
 /// Elements of a 16-bit type, widened, with their scale and shift, and factors.
@@ -130,14 +145,13 @@ impl Chunk {
         c: &Constants,
         wide: bool,
     ) -> [f32; CHUNK] {
-        let mut results = [0.0; CHUNK];
-        let mut least = f32::INFINITY;
-        for (i, result) in results.iter_mut().enumerate() {
+        let (mut results, mut sizes) = ([0.0; CHUNK], [f32::INFINITY; CHUNK]);
+        for (i, (result, size)) in results.iter_mut().zip(&mut sizes).enumerate() {
             let x = self.argument::<A, U>(i);
             let e = f.quick_exponential(x, c);
             let mut y = f.quick(x, e, f.quick_reciprocal(x, e, c), c);
             if F::QUICK_SCALED {
-                least = least.min(y.abs().get());
+                *size = y.abs().get();
                 y = product(y, A::F32::of(self.g[i]));
             }
             if U::CHAINED {
@@ -145,10 +159,17 @@ impl Chunk {
             }
             *result = y.get();
         }
-        match wide && least < VANISHING as f32 {
-            true => self.in_f64::<A, F, U>(f),
-            false => results,
+        // One by one, as no result may depend on its neighbours.
+        let vanishes = |size: &f32| *size < VANISHING as f32;
+        if wide && sizes.iter().any(vanishes) {
+            let instead = self.in_f64::<A, F, U>(f);
+            for (result, (size, instead)) in results.iter_mut().zip(sizes.iter().zip(instead)) {
+                if vanishes(size) {
+                    *result = instead;
+                }
+            }
         }
+        results
     }
 
     /// Rounded to odd.

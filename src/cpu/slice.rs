@@ -68,8 +68,8 @@ macro_rules! scalar {
 
 scalar!(f32 f64);
 
-struct WithFma;
-pub(super) struct WithoutFma;
+pub(super) struct WithFma;
+struct WithoutFma;
 
 impl Arithmetic for WithFma {
     const FUSED: bool = true;

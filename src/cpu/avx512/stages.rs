@@ -1,7 +1,7 @@
 //! The stages of a formula, which a panel goes through one after the other.
 
 use super::super::argument::Argument;
-use super::super::half_types::{half_in_f64, Half};
+use super::super::half_types::{with_vanishing, Half};
 use super::super::slice::Pass;
 use super::vector::Element;
 use crate::family::Family;
@@ -88,7 +88,7 @@ impl<F: Family, T: Element<L, Compute = f32> + Half, const L: usize> Stages<T, L
         }
     }
     fn again<U: Argument<f32>>(self, x: &[T], u: U, g: &[T], out: &mut [MaybeUninit<T>]) {
-        half_in_f64(Pass {
+        with_vanishing(Pass {
             f: self.0,
             x,
             u,
