@@ -103,18 +103,25 @@ impl Op {
         }
     }
 
-    /// Results against the reference in f64; the operands' values in the order of the result's. Of a gradient that two
-    /// factors are multiplied into, `tests/affine.rs` knows the tolerance.
+    /// Results against the reference in f64; the operands' values in the order of the result's.
     pub fn judge<T: Element>(&self, dims: &[usize], operands: &[Vec<T>], actual: &[T]) -> Row {
         let wide = |values: &[T]| -> Vec<f64> { values.iter().map(|v| v.to_f64()).collect() };
         match *self {
-            Self::Function(f) => judge(f, &wide(&operands[0]), operands.get(1).map(Vec::as_slice), actual),
-            Self::InPlace(activation) => judge(
-                Function { activation, order: 0 },
-                &wide(&operands[0]),
-                None,
-                actual,
-            ),
+            Self::Function(f) => {
+                let g = operands.get(1).map(|g| wide(g));
+                let bound = tolerance(T::DTYPE, f.order, g.is_some().into());
+                judge(f, bound, &wide(&operands[0]), g.as_deref(), actual)
+            }
+            Self::InPlace(activation) => {
+                let bound = tolerance(T::DTYPE, 0, 0);
+                judge(
+                    Function { activation, order: 0 },
+                    bound,
+                    &wide(&operands[0]),
+                    None,
+                    actual,
+                )
+            }
             Self::Fused {
                 fused,
                 backward,
@@ -124,23 +131,27 @@ impl Op {
                     activation: fused.activation(),
                     order: usize::from(backward),
                 };
-                if backward {
-                    return Row::new::<T>(f, tolerance(T::DTYPE, f.order, true));
-                }
                 let (count, inner) = (
                     dims[axis % dims.len()],
                     dims[axis % dims.len() + 1..].iter().product::<usize>(),
                 );
                 let channel = |i: usize| i / inner % count;
-                let (scale, shift) = (
-                    fused.scaled().then(|| &operands[1]),
-                    &operands[operands.len() - 1],
-                );
-                let u = operands[0].iter().enumerate().map(|(i, x)| {
-                    let scale = scale.map_or(1.0, |scale| scale[channel(i)].to_f64());
-                    argument(T::DTYPE, x.to_f64(), scale, shift[channel(i)].to_f64())
-                });
-                judge(f, &u.collect::<Vec<_>>(), None, actual)
+                let (parameters, g) = operands[1..].split_at(1 + usize::from(fused.scaled()));
+                let scale = |i| match parameters {
+                    [scale, _] => scale[channel(i)].to_f64(),
+                    _ => 1.0,
+                };
+                let shift = |i| parameters[parameters.len() - 1][channel(i)].to_f64();
+                let x = operands[0].iter().enumerate();
+                let u: Vec<_> = x
+                    .map(|(i, x)| argument(T::DTYPE, x.to_f64(), scale(i), shift(i)))
+                    .collect();
+                // With the scale, which is the other factor of the gradient of x.
+                let g: Option<Vec<_>> = g
+                    .first()
+                    .map(|g| g.iter().enumerate().map(|(i, g)| g.to_f64() * scale(i)).collect());
+                let factors = usize::from(backward) * parameters.len();
+                judge(f, tolerance(T::DTYPE, f.order, factors), &u, g.as_deref(), actual)
             }
         }
     }
@@ -210,30 +221,44 @@ fn op() -> impl Strategy<Value = Op> {
 const UNDERFLOW: f64 = f64::MIN_POSITIVE * (1u64 << 20) as f64;
 
 /// The tolerance for results that are compared with the reference in f64. In f64 itself it is the reference's own
-/// error: `tests/double.rs` has the contract.
-fn tolerance(dtype: DType, order: usize, product: bool) -> Bound {
+/// error: `tests/double.rs` has the contract. A second factor is one more rounding, and the error of f⁽ᵏ⁾ times up to 4.
+fn tolerance(dtype: DType, order: usize, factors: usize) -> Bound {
     let side = CPU.side();
-    match dtype {
+    let one = match dtype {
         DType::F64 => Bound {
             ulp: REFERENCE_ERROR * 2f64.powi(53) + contract::product_bound(side, dtype, order).ulp,
             absolute: 2f64.powi(-48),
             nearest: false,
         },
-        DType::F32 if !product => contract::bound(side, dtype, order),
+        DType::F32 if factors == 0 => contract::bound(side, dtype, order),
         _ => contract::product_bound(side, dtype, order),
+    };
+    match factors {
+        0 | 1 => one,
+        _ => Bound {
+            ulp: one.ulp
+                + 0.5
+                    * if dtype.size_in_bytes() == 2 {
+                        2f64.powi(-12)
+                    } else {
+                        2.0
+                    },
+            absolute: 2.0 * one.absolute,
+            nearest: false,
+        },
     }
 }
 
 /// `x` may have more digits than `T`.
-fn judge<T: Element>(f: Function, x: &[f64], g: Option<&[T]>, actual: &[T]) -> Row {
-    let mut row = Row::new::<T>(f, tolerance(T::DTYPE, f.order, g.is_some()));
+fn judge<T: Element>(f: Function, bound: Bound, x: &[f64], g: Option<&[f64]>, actual: &[T]) -> Row {
+    let mut row = Row::new::<T>(f, bound);
     let mut reference = Vec::new();
     let single = T::DTYPE != DType::F64;
     Batch::new(x.iter().copied(), Batch::beta(f)).values(f, single, &mut reference);
     let smallest = 2f64.powi(T::EXPONENTS[0]);
     for (i, (&actual, value)) in actual.iter().zip(reference).enumerate() {
         row.inputs += 1;
-        let (x, g) = (x[i], g.map(|g| g[i].to_f64()));
+        let (x, g) = (x[i], g.map(|g| g[i]));
         let expected = value * g.unwrap_or(1.0);
         let special = g.filter(|g| *g == 0.0 || !g.is_finite());
         if !x.is_finite() || special.is_some() {

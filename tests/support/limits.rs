@@ -70,13 +70,15 @@ pub fn check_limits<T: Element>(backend: &dyn Backend, f: Function) -> Check {
         .map(T::from_f64)
         .filter(|x| x.to_f64().is_finite());
     x.extend(far.flat_map(|x| [x, T::from_f64(-x.to_f64())]));
-    let limits = limits(f.activation)[f.order];
+    let all = limits(f.activation);
+    let (limits, slopes) = (all[f.order], all[1]);
     for (x, actual) in x.iter().zip(eval(backend, f, &x, None)) {
         let x = x.to_f64();
         let side = if x < 0.0 { 0 } else { 1 + (x > 0.0) as usize };
         let expected = match limits[side] {
             None => x,
-            Some(limit) if limit.is_infinite() => x,
+            // Nothing but the asymptote is left, which goes through zero.
+            Some(limit) if limit.is_infinite() => slopes[side].map_or(x, |slope| x * slope),
             Some(limit) => limit,
         };
         let exact = expected == 0.0 || x != 0.0 || expected == x;

@@ -21,7 +21,7 @@ pub fn in_processes(
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let run = |(i, setting): (usize, &Vec<(&str, &str)>)| {
         let path = folder.join(format!("{test}-{}-{i}", std::process::id()));
-        let status = Command::new(std::env::current_exe().unwrap())
+        let status = this_program()
             .args(["--exact", test, "--nocapture", "--include-ignored", "-q"])
             .env(RESULT, &path)
             .envs(setting.iter().copied())
@@ -43,6 +43,22 @@ pub fn in_processes(
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
     Some(results.into_iter().flatten().collect())
+}
+
+/// This executable, started as cargo has started it: by an emulator or by valgrind where cargo's variable
+/// `CARGO_TARGET_<TRIPLE>_RUNNER` names one.
+fn this_program() -> Command {
+    let executable = std::env::current_exe().unwrap();
+    let prefix = format!("CARGO_TARGET_{}_", std::env::consts::ARCH.to_uppercase());
+    let runner = std::env::vars().find(|(name, _)| name.starts_with(&prefix) && name.ends_with("_RUNNER"));
+    let words = runner.as_ref().map_or("", |(_, words)| words);
+    let mut words = words.split_whitespace();
+    let Some(program) = words.next() else {
+        return Command::new(executable);
+    };
+    let mut command = Command::new(program);
+    command.args(words).arg(executable);
+    command
 }
 
 /// FNV-1a.
