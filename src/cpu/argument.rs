@@ -20,26 +20,19 @@ pub(super) trait Argument<C: Copy>: Copy {
 pub(super) trait Cursor<C> {
     /// Scale and shift of the next `n` elements, at most [`STEP`].
     fn next(&mut self, n: usize) -> Values<'_, C>;
-    /// The same for up to [`SPAN`] elements, unless they are in several channels that no table has side by side.
-    fn span(&mut self, n: usize) -> Option<Span<'_, C>>;
+    /// How many of the next vectors of `lanes` elements are alike in where their parameters come from, of `vectors` with
+    /// up to [`SPAN`] elements, and from where: one channel, a table with as many values of each as there are elements,
+    /// or, of a single vector, two channels.
+    fn alike(&mut self, vectors: usize, lanes: usize) -> (usize, Values<'_, C>);
 }
 
 /// Elements that a cursor can step over at a time.
 pub(super) const STEP: usize = 16;
 
-/// Elements that a cursor can step over at a time where it is asked for a span.
+/// Elements that a cursor can step over at a time where it is asked for vectors that are alike.
 pub(super) const SPAN: usize = 256;
 
-/// Scale and shift of a span of elements.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // AVX-512 takes more of it
-pub(super) enum Span<'a, C> {
-    /// All in one channel.
-    Same([C; 2]),
-    /// As many of each as there are elements.
-    Each([&'a [C]; 2]),
-}
-
-/// Scale and shift of a few elements in a row.
+/// Scale and shift of elements in a row.
 pub(super) enum Values<'a, C> {
     /// All in one channel.
     Same([C; 2]),
@@ -76,8 +69,8 @@ impl<C> Cursor<C> for NoCursor {
         Values::Each([&[], &[]])
     }
     #[inline(always)]
-    fn span(&mut self, _: usize) -> Option<Span<'_, C>> {
-        None
+    fn alike(&mut self, vectors: usize, _: usize) -> (usize, Values<'_, C>) {
+        (vectors, Values::Each([&[], &[]]))
     }
 }
 
@@ -145,33 +138,49 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
                 if self.within < inner {
                     return Values::Same(here);
                 }
-                self.within -= inner;
-                self.channel += 1;
-                if self.channel == values[0].len() {
-                    self.channel = 0;
-                }
+                self.next_channel(inner, values[0].len());
                 let next = values.map(|v| v[self.channel]);
                 Values::Two(n - self.within, [here, next])
             }
         }
     }
     #[inline(always)]
-    fn span(&mut self, n: usize) -> Option<Span<'_, C>> {
+    fn alike(&mut self, vectors: usize, lanes: usize) -> (usize, Values<'_, C>) {
         match self.channels {
-            Channels::Runs { values, inner } if self.within + n < inner => {
-                self.within += n;
-                Some(Span::Same(values.map(|v| v[self.channel])))
+            Channels::Runs { values, inner } => {
+                let whole = vectors.min((inner - self.within) / lanes);
+                if whole == 0 {
+                    return (1, self.next(lanes));
+                }
+                let here = values.map(|v| v[self.channel]);
+                self.within += whole * lanes;
+                if self.within == inner {
+                    self.next_channel(inner, values[0].len());
+                }
+                (whole, Values::Same(here))
             }
             Channels::Table { values, period } => {
-                let from = self.step(n, period);
-                Some(Span::Each(values.map(|v| &v[from..from + n])))
+                let from = self.step(vectors * lanes, period);
+                (
+                    vectors,
+                    Values::Each(values.map(|v| &v[from..from + vectors * lanes])),
+                )
             }
-            _ => None,
         }
     }
 }
 
 impl<C> ChannelCursor<'_, C> {
+    /// Past the end of a channel's run.
+    #[inline(always)]
+    fn next_channel(&mut self, inner: usize, channels: usize) {
+        self.within -= inner;
+        self.channel += 1;
+        if self.channel == channels {
+            self.channel = 0;
+        }
+    }
+
     /// Where in a table the next `n` elements begin.
     #[inline(always)]
     fn step(&mut self, n: usize, period: usize) -> usize {

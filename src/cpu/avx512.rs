@@ -10,7 +10,7 @@ mod convert;
 mod stages;
 mod vector;
 
-use super::argument::{Argument, Cursor, Span, Values, SPAN};
+use super::argument::{Argument, Cursor, Values, SPAN};
 use super::operand::{Input, Operand};
 use super::slice::Pass;
 use crate::family::Family;
@@ -33,32 +33,32 @@ pub(super) struct Halves<P>(pub(super) P);
 const PANEL: usize = 16;
 const _: () = assert!(PANEL * LANES <= SPAN);
 
-/// Scale and shift of vector after vector. Most panels are in one channel, or in a table.
+/// Scale and shift of vector after vector: most panels are in one channel, or in a table.
 macro_rules! for_parameters {
     ($cursor:expr, $n:expr, $t:ident, $lanes:ident, $u:ident, $i:ident, $parameters:ident => $body:expr) => {
-        let span = $cursor.span($lanes * $n);
-        if let Some(Span::Each([scale, shift])) = span {
-            let (scale, shift) = (
-                scale.as_chunks::<{ $lanes }>().0,
-                shift.as_chunks::<{ $lanes }>().0,
-            );
-            for ($i, (scale, shift)) in scale.iter().zip(shift).enumerate() {
-                let $parameters = [Vector::load(scale), Vector::load(shift)];
-                $body;
+        let mut done = 0;
+        while done < $n {
+            let (count, values) = $cursor.alike($n - done, $lanes);
+            match values {
+                Values::Each([scale, shift]) if !$u::PLAIN => {
+                    let [scale, shift] = [scale, shift].map(|v| &v.as_chunks::<{ $lanes }>().0[..count]);
+                    for k in 0..count {
+                        let $i = done + k;
+                        let $parameters = [Vector::load(&scale[k]), Vector::load(&shift[k])];
+                        $body;
+                    }
+                }
+                _ => {
+                    let $parameters = match $u::PLAIN {
+                        true => [<$t as Element<$lanes>>::Vector::lit(0.0); 2],
+                        false => <$t as Element<$lanes>>::Vector::parameters(values),
+                    };
+                    for $i in done..done + count {
+                        $body;
+                    }
+                }
             }
-        } else {
-            let same = match span {
-                Some(Span::Same(same)) => Some(<$t as Element<$lanes>>::Vector::parameters(Values::Same(same))),
-                _ => None,
-            };
-            for $i in 0..$n {
-                let $parameters = match same {
-                    _ if $u::PLAIN => [<$t as Element<$lanes>>::Vector::lit(0.0); 2],
-                    Some(same) => same,
-                    None => <$t as Element<$lanes>>::Vector::parameters($cursor.next($lanes)),
-                };
-                $body;
-            }
+            done += count;
         }
     };
 }
@@ -139,6 +139,8 @@ fn block<T, S, U, const L: usize>(
     let mut cursor = u.cursor();
     for (panel, out) in out.chunks_mut(PANEL).enumerate() {
         let n = out.len();
+        // What `chunks_mut` does not tell the compiler.
+        assert!(n <= PANEL);
         let x = x.map(|x| &x[panel * PANEL..][..n]);
         let g = g.map(|g| &g[panel * PANEL..][..n]);
         if x.is_none() {
