@@ -46,7 +46,7 @@ pub(crate) trait Family: Copy + Send + Sync {
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident of exp $argument:ident, $reciprocal:ident $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
+    ($name:ident, $function:ident of $exp:ident $argument:ident, $reciprocal:ident $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
@@ -57,7 +57,7 @@ macro_rules! family {
 
             #[inline(always)]
             fn exponential<R: Real>(self, x: R) -> Twin<R> {
-                formula::exp(formula::$argument(x), None)
+                formula::$exp(formula::$argument(x), None)
             }
             #[inline(always)]
             fn reciprocal<R: Real>(self, x: R, e: Twin<R>) -> [R; 2] {
@@ -70,7 +70,7 @@ macro_rules! family {
             $(
                 #[inline(always)]
                 fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {
-                    quick::exp(formula::$argument(x), c)
+                    quick::$exp(formula::$argument(x), c)
                 }
                 #[inline(always)]
                 fn quick_reciprocal<R: Real>(self, x: R, e: R, c: &Constants) -> R {
@@ -93,7 +93,7 @@ family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick gate MISH);
 family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick mish_d1_reciprocal MISH_D1 scaled);
 family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal);
 family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick log1p_quotient SOFTPLUS);
-family!(SoftplusD1, softplus_d1 of exp to_twice_saturation, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
+family!(SoftplusD1, softplus_d1 of exp_down negated, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
 family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
 family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
 family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal,

@@ -8,7 +8,7 @@
 
 namespace candle_mish {
 
-// 2^k, scaled, and y, with eˣ = 2^k(1 + y).
+// 2^k, scaled as magic has it, and y, with eˣ = 2^k(1 + y).
 template <typename T> struct ExpParts {
     T s, y;
 };
@@ -20,9 +20,8 @@ template <typename T> MISH_INLINE T with_low(T r, T low) { return r + low; }
 MISH_INLINE bool given(NoLow) { return false; }
 template <typename T> MISH_INLINE bool given(T) { return true; }
 
-template <typename T, typename Low> MISH_INLINE ExpParts<T> exp_parts(T x, Low low) {
+template <typename T, typename Low> MISH_INLINE ExpParts<T> exp_parts(T x, Low low, T magic) {
     typedef Real<T> R;
-    T magic = R::MAGIC;
     T z = fused(x, T(R::LOG2E), magic);
     T k = z - magic;
     T r = fused(-k, T(R::LN2_HIGH), x);
@@ -32,15 +31,21 @@ template <typename T, typename Low> MISH_INLINE ExpParts<T> exp_parts(T x, Low l
 
 // eˣ, scaled, as an exact sum of two, not normalised.
 template <typename T, typename Low> MISH_INLINE Twin<T> exp_twin(T x, Low low) {
-    ExpParts<T> p = exp_parts(x, low);
+    ExpParts<T> p = exp_parts(x, low, T(Real<T>::MAGIC));
+    return twin(p.s, p.s * p.y);
+}
+
+// The same, scaled down: times 2^-SCALE.
+template <typename T, typename Low> MISH_INLINE Twin<T> exp_twin_down(T x, Low low) {
+    ExpParts<T> p = exp_parts(x, low, T(Real<T>::MAGIC_DOWN));
     return twin(p.s, p.s * p.y);
 }
 
 template <typename T> MISH_INLINE T to_saturation(T x) {
     return at_most(at_least(x, T(Real<T>::LOWEST)), T(Real<T>::SATURATED));
 }
-template <typename T> MISH_INLINE T to_twice_saturation(T x) {
-    return at_most(at_least(x, T(Real<T>::LOWEST)), T(2) * Real<T>::SATURATED);
+template <typename T> MISH_INLINE T negated(T x) {
+    return -at_most(at_least(x, T(Real<T>::LOWEST)), T(2) * Real<T>::SATURATED);
 }
 template <typename T> MISH_INLINE T minus_abs(T x) { return -at_most(magnitude(x), -T(Real<T>::LOWEST)); }
 
@@ -168,21 +173,23 @@ template <typename T> MISH_INLINE T softplus(T x) {
     return log1p.shorter + (fused(-quotient.second, log1p.inner, log1p.low) + at_least(x, T(0)));
 }
 
-// 1 + e, rounded, and 1/(1 + e), roughly.
+// r, scaled, and rest, with 1/(1 + e) = r(1 + rest).
 template <typename T> MISH_INLINE Reciprocal<T> sigmoid_reciprocal(Twin<T> e) {
-    T a = fused(sum(e), T(Real<T>::UNSCALE), T(1));
-    return Reciprocal<T>{a, recip(a)};
+    T one = Real<T>::UNSCALE;
+    e = fast_two_sum(e.high, e.low);
+    T a = one + e.high;
+    T low = ((one - a) + e.high) + e.low;
+    T r = recip(a);
+    return Reciprocal<T>{r, fused(-r, low, fused(-r, a, T(1)))};
 }
 
 template <typename T> MISH_INLINE T sigmoid(Twin<T> e) {
     Reciprocal<T> reciprocal = sigmoid_reciprocal(e);
-    T a = reciprocal.first, r = reciprocal.second;
-    e = fast_two_sum(e.high, e.low);
-    T q = e.high * r;
-    return fused(residual(e, one_plus(e.high, a), q, r), r, q) * Real<T>::UNSCALE;
+    T r = reciprocal.first;
+    return fused(r, reciprocal.second, r) * Real<T>::UNSCALE;
 }
 
-template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(exp_twin(to_twice_saturation(x), NoLow())); }
+template <typename T> MISH_INLINE T softplus_d1(T x) { return sigmoid(exp_twin_down(negated(x), NoLow())); }
 
 // times·σ′, where times·2^62 does not overflow.
 template <typename T> MISH_INLINE T sigmoid_d1(Twin<T> t, T times) {
@@ -305,7 +312,7 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
         smooth = fused(quotient, T(R::UNSCALE), fused(rest * r, T(R::UNSCALE), linear));
         above = x;
     } else if (ORDER == 1) {
-        smooth = sigmoid(exp_twin(to_twice_saturation(u.high), low));
+        smooth = sigmoid(exp_twin_down(negated(u.high), -low));
         above = T(1);
     } else {
         // σ′ alone may be subnormal, which Metal takes for zero. β is 2^60 at most for float, but anything for double.

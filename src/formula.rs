@@ -47,11 +47,11 @@ fn polynomial<R: Real>(c: &[f64], x: R) -> R {
     sum
 }
 
-/// 2^k, scaled, and y, with eˣ = 2^k(1 + y): Cody and Waite's reduction and a polynomial with the coefficients `c`.
-/// `low` is added to x where x alone is not precise enough.
+/// 2^k, scaled as `magic` has it, and y, with eˣ = 2^k(1 + y): Cody and Waite's reduction and a polynomial with the
+/// coefficients `c`. `low` is added to x where x alone is not precise enough.
 #[inline(always)]
-fn exp_parts<R: Real>(x: R, low: Option<R>, c: &[f64]) -> (R, R) {
-    let magic = R::lit(R::MAGIC);
+fn exp_parts<R: Real>(x: R, low: Option<R>, c: &[f64], magic: f64) -> (R, R) {
+    let magic = R::lit(magic);
     let z = x.mla(R::lit(R::LOG2E), magic);
     let k = z - magic;
     let r = (-k).fma(R::lit(R::LN2[0]), x);
@@ -66,7 +66,14 @@ fn exp_parts<R: Real>(x: R, low: Option<R>, c: &[f64]) -> (R, R) {
 /// first.
 #[inline(always)]
 pub(crate) fn exp<R: Real>(x: R, low: Option<R>) -> Twin<R> {
-    let (s, y) = exp_parts(x, low, R::EXP);
+    let (s, y) = exp_parts(x, low, R::EXP, R::MAGIC);
+    Twin::new(s, s * y)
+}
+
+/// The same, scaled down: times 2^-SCALE.
+#[inline(always)]
+pub(crate) fn exp_down<R: Real>(x: R, low: Option<R>) -> Twin<R> {
+    let (s, y) = exp_parts(x, low, R::EXP, R::MAGIC_DOWN);
     Twin::new(s, s * y)
 }
 
@@ -76,10 +83,10 @@ pub(crate) fn to_saturation<R: Real>(x: R) -> R {
     x.at_least(R::LOWEST).at_most(R::SATURATED)
 }
 
-/// The argument of the exponential that σ takes.
+/// The argument of the exponential that σ takes: −x.
 #[inline(always)]
-pub(crate) fn to_twice_saturation<R: Real>(x: R) -> R {
-    x.at_least(R::LOWEST).at_most(2.0 * R::SATURATED)
+pub(crate) fn negated<R: Real>(x: R) -> R {
+    -(x.at_least(R::LOWEST).at_most(2.0 * R::SATURATED))
 }
 
 /// The argument of t = exp(−|x|), for the forms that decay on both sides.

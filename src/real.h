@@ -46,7 +46,7 @@ MISH_INLINE uint32_t bits_of(float a) { uint32_t b; std::memcpy(&b, &a, 4); retu
 MISH_INLINE float float_of(uint32_t a) { float b; std::memcpy(&b, &a, 4); return b; }
 #endif
 
-// 1/a, off by 2 ulp at most for a in 2^-100 to 2^100; whoever calls it corrects the rest with a residual.
+// 1/a, off by 2 ulp at most for a in 2^-120 to 2^120; whoever calls it corrects the rest with a residual.
 #if defined(MISH_RECIP)
 MISH_INLINE float recip_full(float a) { return MISH_RECIP(a, 1.0f); }
 #elif defined(__CUDACC__)
@@ -86,6 +86,7 @@ template <> struct Real<float> {
     MISH_CONSTANT float LN2_HIGH = 0.693359375f;
     MISH_CONSTANT float LN2_LOW = -2.12194440e-4f;
     MISH_CONSTANT float MAGIC = 12582912.0f + 127.0f + 64.0f;
+    MISH_CONSTANT float MAGIC_DOWN = MAGIC - 2.0f * 64.0f;
     MISH_CONSTANT float UNSCALE = 1.0f / 18446744073709551616.0f;
     // Below 1 by less than the square root of an ulp.
     MISH_CONSTANT float BELOW_ONE = 1.0f - 1.0f / 16384.0f;
@@ -116,9 +117,10 @@ template <> struct Real<double> {
     MISH_CONSTANT double LN2_HIGH = 6.93147180369123816490e-01;
     MISH_CONSTANT double LN2_LOW = 1.90821492927058770002e-10;
     MISH_CONSTANT double MAGIC = 6755399441055744.0 + 1023.0 + 128.0;
+    MISH_CONSTANT double MAGIC_DOWN = MAGIC - 2.0 * 128.0;
     MISH_CONSTANT double UNSCALE = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
     MISH_CONSTANT double BELOW_ONE = 1.0 - 1.0 / 1073741824.0;
-    MISH_CONSTANT double LOWEST = -780.0;
+    MISH_CONSTANT double LOWEST = -760.0;
     MISH_CONSTANT double SATURATED = 22.0;
     MISH_CONSTANT bool SOFTPLUS_SHORTENED = false;
 

@@ -15,6 +15,8 @@ pub(crate) trait Real:
     const LN2: [f64; 2];
     /// Adding it rounds to an integer k and leaves k + bias + `SCALE` in the low bits.
     const MAGIC: f64;
+    /// The same for −SCALE.
+    const MAGIC_DOWN: f64;
     /// 2^-SCALE: values that may underflow are carried times 2^SCALE.
     const UNSCALE: f64;
     /// Below it every activation has underflowed, and exp with `SCALE` has not.
@@ -48,7 +50,7 @@ pub(crate) trait Real:
     }
     /// Rounded to f32.
     fn to_single(self) -> Self;
-    /// 2^(k + SCALE) from `MAGIC` + k.
+    /// 2^(k + SCALE) from `MAGIC` + k, 2^(k − SCALE) from `MAGIC_DOWN` + k.
     fn exp2_of_magic(self) -> Self;
     fn abs(self) -> Self;
     /// `a > b ? t : e`; a NaN in a or b chooses e.
@@ -70,6 +72,7 @@ pub(crate) trait Real:
 pub(crate) mod single {
     pub(crate) const LN2: [f64; 2] = [0.693359375, -2.12194440e-4];
     pub(crate) const MAGIC: f64 = 12582912.0 + 127.0 + 64.0;
+    pub(crate) const MAGIC_DOWN: f64 = MAGIC - 2.0 * 64.0;
     pub(crate) const UNSCALE: f64 = 1.0 / 18446744073709551616.0;
     pub(crate) const LOWEST: f64 = -125.0;
     pub(crate) const SATURATED: f64 = 12.0;
@@ -96,8 +99,9 @@ pub(crate) mod single {
 pub(crate) mod double {
     pub(crate) const LN2: [f64; 2] = [0.6931471803691238, 1.9082149292705877e-10];
     pub(crate) const MAGIC: f64 = 6755399441055744.0 + 1023.0 + 128.0;
+    pub(crate) const MAGIC_DOWN: f64 = MAGIC - 2.0 * 128.0;
     pub(crate) const UNSCALE: f64 = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
-    pub(crate) const LOWEST: f64 = -780.0;
+    pub(crate) const LOWEST: f64 = -760.0;
     pub(crate) const SATURATED: f64 = 22.0;
     pub(crate) const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 30) as f64;
     pub(crate) const SOFTPLUS_SHORTENED: bool = false;
@@ -133,6 +137,7 @@ macro_rules! constants {
         const LOG2E: f64 = core::f64::consts::LOG2_E;
         const LN2: [f64; 2] = $crate::real::$precision::LN2;
         const MAGIC: f64 = $crate::real::$precision::MAGIC;
+        const MAGIC_DOWN: f64 = $crate::real::$precision::MAGIC_DOWN;
         const UNSCALE: f64 = $crate::real::$precision::UNSCALE;
         const LOWEST: f64 = $crate::real::$precision::LOWEST;
         const SATURATED: f64 = $crate::real::$precision::SATURATED;

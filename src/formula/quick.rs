@@ -49,8 +49,14 @@ pub(crate) const TANH_SOFTPLUS_D1: Constants = [
 /// eˣ, scaled.
 #[inline(always)]
 pub(crate) fn exp<R: Real>(x: R, c: &Constants) -> R {
-    let (s, y) = exp_parts(x, None, &c[..5]);
+    let (s, y) = exp_parts(x, None, &c[..5], R::MAGIC);
     s.mla(y, s)
+}
+
+/// For σ, whose exact form takes exp(−x): eˣ, scaled, from −x.
+#[inline(always)]
+pub(crate) fn exp_down<R: Real>(minus_x: R, c: &Constants) -> R {
+    exp(-minus_x, c)
 }
 
 /// e + e²/2, scaled.

@@ -1,6 +1,6 @@
 //! Softplus and its derivatives, with and without parameters.
 
-use super::{exp, minus_abs, one_plus, polynomial, residual, to_twice_saturation};
+use super::{exp, exp_down, minus_abs, negated, polynomial};
 use crate::activation::Softplus;
 use crate::real::Real;
 use crate::twin::{fast_two_sum, two_product, Twin};
@@ -62,19 +62,21 @@ fn log1p<R: Real>(t: Twin<R>, [small, u]: [R; 2], shorten: bool) -> Log1p<R> {
     }
 }
 
-/// For [`softplus_d1`]: 1 + e, rounded, and 1/(1 + e), roughly.
+/// For [`softplus_d1`]: r, scaled, and rest, with 1/(1 + e) = r(1 + rest).
 #[inline(always)]
 pub(crate) fn sigmoid_reciprocal<R: Real>(_: R, e: Twin<R>) -> [R; 2] {
-    let a = e.sum().fma(R::lit(R::UNSCALE), R::lit(1.0));
-    [a, a.recip()]
+    let (e, one) = (fast_two_sum(e.high, e.low), R::lit(R::UNSCALE));
+    let a = one + e.high;
+    // Exact, as 1 is a power of two, unless it is half an ulp of a or less: that much is lost next to x = −16.6 in f32.
+    let low = ((one - a) + e.high) + e.low;
+    let r = a.recip();
+    [r, (-r).mla(low, (-r).fma(a, R::lit(1.0)))]
 }
 
-/// softplus′ = σ(x) = e/(1 + e).
+/// softplus′ = σ(x) = 1/(1 + e) with e = exp(−x), scaled down.
 #[inline(always)]
-pub(crate) fn softplus_d1<R: Real>(_: R, e: Twin<R>, [a, r]: [R; 2]) -> R {
-    let e = fast_two_sum(e.high, e.low);
-    let q = e.high * r;
-    residual(e, one_plus(e.high, a), q, r).mla(r, q) * R::lit(R::UNSCALE)
+pub(crate) fn softplus_d1<R: Real>(_: R, _: Twin<R>, [r, rest]: [R; 2]) -> R {
+    r.mla(rest, r) * R::lit(R::UNSCALE)
 }
 
 /// softplus″ = t/(1 + t)².
@@ -105,7 +107,7 @@ fn beta_x<R: Real>(x: R, softplus: &Softplus) -> Twin<R> {
 pub(crate) fn exp_parametric<R: Real>(x: R, order: u8, softplus: &Softplus) -> Twin<R> {
     let u = beta_x(x, softplus);
     match order {
-        1 => exp(to_twice_saturation(u.high), Some(u.low)),
+        1 => exp_down(negated(u.high), Some(-u.low)),
         _ => {
             let away = R::if_gt(R::lit(0.0), u.high, u.low, -u.low);
             exp(minus_abs(u.high), Some(away))

@@ -261,7 +261,9 @@ fn judge<T: Element>(f: Function, bound: Bound, x: &[f64], g: Option<&[f64]>, ac
         let (x, g) = (x[i], g.map(|g| g[i]));
         let expected = value * g.unwrap_or(1.0);
         let special = g.filter(|g| *g == 0.0 || !g.is_finite());
-        if !x.is_finite() || special.is_some() {
+        // A product with a limit of f⁽ᵏ⁾ is one like others.
+        let product = g.is_some() && expected.is_finite() && expected != 0.0;
+        if !(x.is_finite() || product) || special.is_some() {
             // Where the type has no such small number, ∞ times it is NaN; next to a root its sign is anyone's guess.
             let certain = value.abs() >= smallest && root_distance(f, x) > 1e-6;
             if certain || !x.is_finite() || g.is_some_and(f64::is_nan) {
