@@ -62,6 +62,7 @@ f = sp.Function("f")(x)
 prove("softplus' = 1 - 1/(exp(x) + 1)", d(softplus, 1), 1 - 1 / (E + 1))
 prove("softplus' = 1 - exp(-softplus)", d(softplus, 1), 1 - sp.exp(-softplus))
 prove("softplus' = sigmoid", d(softplus, 1), E / (1 + E))
+prove("sigmoid, as it is computed", E / (1 + E), 1 / (1 + 1 / E))
 report(sp.simplify(sp.diff(sp.tanh(f), x) - (1 - sp.tanh(f) ** 2) * sp.diff(f, x)) == 0,
        "(tanh f)' = (1 - tanh(f)^2) f'")
 report(sp.simplify((sp.diff(x * sp.tanh(f), x) - (x * sp.diff(f, x) / sp.cosh(f) ** 2 + sp.tanh(f)))
