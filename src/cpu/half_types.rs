@@ -1,15 +1,13 @@
 //! f16 and bf16: conversions, and the loops for what has no AVX-512.
 
 use super::argument::{fill, Argument};
-use super::isa::Isa;
 use super::operand::{Input, Operand};
-use super::slice::{Arithmetic, Loop, Pass, Scalar, WithFma, CHUNK};
+use super::slice::{Arithmetic, Loop, Pass, Scalar, CHUNK};
 use crate::family::Family;
 use crate::formula::quick::{product, Constants, VANISHING};
 use crate::real::Real;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
 /// f16 and bf16 as the CPU kernels use them.
@@ -75,7 +73,7 @@ half_loop!(bf16);
 
 /// In f32 where there are constants for it, which ask for an FMA, otherwise in f64.
 #[inline(always)]
-fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: Input<T>, G: Operand<T>>(
+pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: Input<T>, G: Operand<T>>(
     pass: Pass<'_, F, U, X, G, T>,
 ) {
     let mut cursor = pass.u.cursor();
@@ -99,25 +97,6 @@ fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: Input<T>, G
             _ => chunk.in_f64::<A, F, U>(pass.f),
         };
         T::narrow(&results[..n], out);
-    }
-}
-
-/// A panel in which a value vanishes in f32, which AVX-512 leaves to the loop above.
-#[cold]
-#[cfg(target_arch = "x86_64")]
-pub(super) fn with_vanishing<T: Half, F: Family, U: Argument<f32>>(pass: Pass<'_, F, U, &[T], &[T], T>) {
-    Isa::get().0.dispatch(Panel(pass))
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Panel<P>(P);
-
-#[cfg(target_arch = "x86_64")]
-impl<T: Half, F: Family, U: Argument<f32>> WithSimd for Panel<Pass<'_, F, U, &[T], &[T], T>> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        half_pass::<T, WithFma, _, _, _, _>(self.0)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The stages of a formula, which a panel goes through one after the other.
 
 use super::super::argument::Argument;
-use super::super::half_types::{with_vanishing, Half};
-use super::super::slice::Pass;
+use super::super::half_types::{half_pass, Half};
+use super::super::isa::Isa;
+use super::super::slice::{Pass, WithFma};
 use super::vector::Element;
 use crate::family::Family;
 use crate::formula::quick::{product, Constants};
 use crate::twin::Twin;
+use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
 /// The stages of a formula, for elements of type T.
@@ -87,13 +89,26 @@ impl<F: Family, T: Element<L, Compute = f32> + Half, const L: usize> Stages<T, L
             value * g
         }
     }
+    #[cold]
     fn again<U: Argument<f32>>(self, x: &[T], u: U, g: &[T], out: &mut [MaybeUninit<T>]) {
-        with_vanishing(Pass {
+        let pass = Pass {
             f: self.0,
             x,
             u,
             g,
             out,
-        });
+        };
+        Isa::get().0.dispatch(Panel(pass))
+    }
+}
+
+/// A panel in which a value vanishes, for the loop of `half_types.rs`.
+struct Panel<P>(P);
+
+impl<T: Half, F: Family, U: Argument<f32>> WithSimd for Panel<Pass<'_, F, U, &[T], &[T], T>> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        half_pass::<T, WithFma, _, _, _, _>(self.0)
     }
 }
