@@ -5,7 +5,7 @@
 //! Which ones depends on every rounding on the way, and these are the same wherever there is an FMA, as nothing is used
 //! here that IEEE 754 leaves open. So the constants of a function, five coefficients of the exponential and five numbers
 //! that could as well be ½, 1 or 2, are off by a few ulps from where a single value would be best, such that every input
-//! of both types comes out right: the idea of RLIBM ([Lim and Nagarakatte 2021](https://doi.org/10.1145/3434310)), by
+//! of both types comes out right: the idea of [RLIBM](https://people.cs.rutgers.edu/~sn349/rlibm/), by
 //! search. The tests below find the constants and check them; `tests/half.rs` checks whole tensors.
 
 use super::{by_sign, exp_parts, polynomial, to_saturation};
