@@ -130,16 +130,16 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
         match self.channels {
             Channels::Table { values, period } => {
                 let from = self.step(n, period);
-                Values::Each(values.map(|v| &v[from..from + STEP]))
+                Values::Each([&values[0][from..from + STEP], &values[1][from..from + STEP]])
             }
             Channels::Runs { values, inner } => {
-                let here = values.map(|v| v[self.channel]);
+                let here = [values[0][self.channel], values[1][self.channel]];
                 self.within += n;
                 if self.within < inner {
                     return Values::Same(here);
                 }
                 self.next_channel(inner, values[0].len());
-                let next = values.map(|v| v[self.channel]);
+                let next = [values[0][self.channel], values[1][self.channel]];
                 Values::Two(n - self.within, [here, next])
             }
         }
@@ -152,7 +152,7 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
                 if whole == 0 {
                     return (1, self.next(lanes));
                 }
-                let here = values.map(|v| v[self.channel]);
+                let here = [values[0][self.channel], values[1][self.channel]];
                 self.within += whole * lanes;
                 if self.within == inner {
                     self.next_channel(inner, values[0].len());
@@ -160,10 +160,11 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
                 (whole, Values::Same(here))
             }
             Channels::Table { values, period } => {
-                let from = self.step(vectors * lanes, period);
+                let n = vectors * lanes;
+                let from = self.step(n, period);
                 (
                     vectors,
-                    Values::Each(values.map(|v| &v[from..from + vectors * lanes])),
+                    Values::Each([&values[0][from..from + n], &values[1][from..from + n]]),
                 )
             }
         }

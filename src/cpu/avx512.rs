@@ -41,7 +41,8 @@ macro_rules! for_parameters {
             let (count, values) = $cursor.alike($n - done, $lanes);
             match values {
                 Values::Each([scale, shift]) if !$u::PLAIN => {
-                    let [scale, shift] = [scale, shift].map(|v| &v.as_chunks::<{ $lanes }>().0[..count]);
+                    let scale = &scale.as_chunks::<{ $lanes }>().0[..count];
+                    let shift = &shift.as_chunks::<{ $lanes }>().0[..count];
                     for k in 0..count {
                         let $i = done + k;
                         let $parameters = [Vector::load(&scale[k]), Vector::load(&shift[k])];

@@ -78,16 +78,26 @@ macro_rules! vector {
 
             #[inline(always)]
             fn parameters(values: Values<'_, $t>) -> [Self; 2] {
+                // No `map` of arrays: it was a call, out of AVX-512.
                 // SAFETY: only `WithSimd` for V4 gets here, which has the instructions.
                 unsafe {
                     match values {
-                        Values::Same(same) => same.map(|v| Self($set1(v))),
+                        Values::Same([scale, shift]) => [Self($set1(scale)), Self($set1(shift))],
                         Values::Two(first, [here, next]) => {
                             let mask = (1u32 << first).wrapping_sub(1) as _;
-                            [0, 1].map(|i| Self($blend(mask, $set1(next[i]), $set1(here[i]))))
+                            [
+                                Self($blend(mask, $set1(next[0]), $set1(here[0]))),
+                                Self($blend(mask, $set1(next[1]), $set1(here[1]))),
+                            ]
                         }
                         // `Each` has `STEP` values, which are as many as lanes, or more.
-                        Values::Each(each) => each.map(|v| Self::load(v.first_chunk().expect("at least STEP values"))),
+                        Values::Each([scale, shift]) => {
+                            let vector = "at least STEP values";
+                            [
+                                Self::load(scale.first_chunk().expect(vector)),
+                                Self::load(shift.first_chunk().expect(vector)),
+                            ]
+                        }
                     }
                 }
             }
