@@ -97,7 +97,7 @@ family!(SoftplusD1, softplus_d1 of exp_down negated, sigmoid_reciprocal, quick s
 family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
 family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
 family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal,
-    quick tanh_softplus_d1_reciprocal TANH_SOFTPLUS_D1 scaled);
+    quick tanh_softplus_d1_quotient TANH_SOFTPLUS_D1 scaled);
 family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal);
 
 /// Softplus with β or a threshold.

@@ -17,33 +17,33 @@ pub(crate) type Constants = [f64; 10];
 
 #[rustfmt::skip]
 pub(crate) const MISH: Constants = [
-    0.4999999403953552, 0.16666561365127563, 0.04166813939809799, 0.008366449736058712, 0.0013809752417728305,
-    0.4999995827674866, 1.0000004768371582, 0.9999998807907104, 0.9999997615814209, 1.0000008344650269,
+    0.5, 0.16666480898857117, 0.041669197380542755, 0.008364887908101082, 0.0013860327890142798,
+    0.4999995827674866, 0.9999996423721313, 0.9999992251396179, 0.9999990463256836, 1.0000005960464478,
 ];
 #[rustfmt::skip]
 pub(crate) const MISH_D1: Constants = [
-    0.5000000596046448, 0.16666492819786072, 0.041669148951768875, 0.008372781798243523, 0.0013920379569754004,
-    0.49999988079071045, 0.9999998807907104, 0.9999996423721313, 0.9999994039535522, 1.0000003576278687,
+    0.5000001192092896, 0.16666553914546967, 0.04166841879487038, 0.00836703460663557, 0.0013704862212762237,
+    0.4999997317790985, 1.0, 0.9999999403953552, 1.0000005960464478, 0.9999993443489075,
 ];
 #[rustfmt::skip]
 pub(crate) const SOFTPLUS: Constants = [
-    0.5, 0.16666552424430847, 0.041668713092803955, 0.008369440212845802, 0.0013758072163909674,
-    1.9999996423721313, 1.0, 1.0, 1.0, 1.0,
+    0.4999997019767761, 0.16666561365127563, 0.041668850928545, 0.008367190137505531, 0.001390852965414524,
+    1.9999995231628418, 1.0, 1.0, 1.0, 1.0,
 ];
 #[rustfmt::skip]
 pub(crate) const SOFTPLUS_D1: Constants = [
-    0.5, 0.16666501760482788, 0.04166869819164276, 0.008368181064724922, 0.0013823820045217872,
-    0.9999999403953552, 1.0000003576278687, 1.0000003576278687, 1.0, 1.0,
+    0.4999999403953552, 0.1666652113199234, 0.041668348014354706, 0.008372495882213116, 0.001378632034175098,
+    0.9999999403953552, 1.0000005960464478, 1.0000001192092896, 1.0, 1.0,
 ];
 #[rustfmt::skip]
 pub(crate) const TANH_SOFTPLUS: Constants = [
-    0.4999999403953552, 0.16666559875011444, 0.04166804626584053, 0.008367196656763554, 0.0013873864663764834,
-    0.49999985098838806, 1.0000009536743164, 1.0000001192092896, 0.9999999403953552, 1.0000009536743164,
+    0.49999985098838806, 0.1666649878025055, 0.0416681282222271, 0.008366616442799568, 0.0013772897655144334,
+    0.49999961256980896, 1.0, 1.0000001192092896, 1.0, 1.0,
 ];
 #[rustfmt::skip]
 pub(crate) const TANH_SOFTPLUS_D1: Constants = [
-    0.4999997615814209, 0.16666536033153534, 0.04166779667139053, 0.008364517241716385, 0.0013907983666285872,
-    1.000000238418579, 1.000000238418579, 1.0000001192092896, 1.0, 1.0,
+    0.5000001788139343, 0.1666654646396637, 0.04166834056377411, 0.008366978727281094, 0.0013847111258655787,
+    1.0000001192092896, 1.0000001192092896, 1.0000001192092896, 1.0, 1.0,
 ];
 
 /// eˣ, scaled.
@@ -94,13 +94,25 @@ pub(crate) fn mish_d1_reciprocal<R: Real>(_: R, e: R, c: &Constants) -> R {
     R::lit(c[7]) / one_plus(gate_m(e, c), c)
 }
 
-/// mish′ as in `formula.rs`, scaled.
+/// mish′ = d·(c₀ + c₁d + …) in the distance d to its root, for |d| < 1/8: error 1.2·2⁻²⁴.
+const MISH_D1_AT_ROOT: [f64; 5] = [
+    0.2669479250907898,
+    0.2047315239906311,
+    0.04190773889422417,
+    -0.02033715881407261,
+    -0.015799712389707565,
+];
+
+/// mish′ as in `formula.rs`, scaled; next to the root, where the terms cancel, by its polynomial.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R, e: R, r: R, _: &Constants) -> R {
     let x = to_saturation(x);
     let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
     let tail = (-half_square).mla(x * e * (r * R::lit(R::UNSCALE)), half_square);
-    e.mla(R::lit(1.0) + x, tail) * r
+    let elsewhere = e.mla(R::lit(1.0) + x, tail) * r;
+    let d = (x + R::lit(1.1924312114715576)) + R::lit(3.0439375949500883e-9);
+    let at_root = d * R::lit(1.0 / R::UNSCALE) * polynomial(&MISH_D1_AT_ROOT, d);
+    R::if_gt(R::lit(0.125), d.abs(), at_root, elsewhere)
 }
 
 /// t/(2 + t).
@@ -130,20 +142,19 @@ pub(crate) fn softplus_d1<R: Real>(_: R, _: R, sigmoid: R, _: &Constants) -> R {
     sigmoid
 }
 
-/// 1/M.
+/// T′/t.
 #[inline(always)]
-pub(crate) fn tanh_softplus_d1_reciprocal<R: Real>(x: R, t: R, c: &Constants) -> R {
-    let t = t * R::lit(R::UNSCALE);
+pub(crate) fn tanh_softplus_d1_quotient<R: Real>(x: R, scaled: R, c: &Constants) -> R {
+    let t = scaled * R::lit(R::UNSCALE);
     let m = (t * by_sign(x, 0.5, 1.0)).mla(t, by_sign(x, c[5], 0.5 * c[6]) + t);
-    R::lit(1.0) / m
+    let factor = R::if_gt(R::lit(0.0), x, R::lit(1.0), t);
+    factor * (R::lit(c[7]) + t) / (m * m)
 }
 
 /// T′, scaled.
 #[inline(always)]
-pub(crate) fn tanh_softplus_d1<R: Real>(x: R, scaled: R, r: R, c: &Constants) -> R {
-    let t = scaled * R::lit(R::UNSCALE);
-    let factor = R::if_gt(R::lit(0.0), x, R::lit(1.0), t);
-    scaled * (factor * (R::lit(c[7]) + t)) * (r * r)
+pub(crate) fn tanh_softplus_d1<R: Real>(_: R, scaled: R, quotient: R, _: &Constants) -> R {
+    scaled * quotient
 }
 
 /// value·g of a scaled value.
@@ -164,6 +175,7 @@ mod tests {
     use crate::real::Real;
     use candle_core::DType;
     use half::{bf16, f16};
+    use rand::{rngs::StdRng, Rng, SeedableRng};
 
     /// An input of one of the two types.
     #[derive(Clone, Copy, Debug)]
@@ -200,22 +212,39 @@ mod tests {
         }
 
         fn quick<F: Family>(self, f: F, c: &Constants) -> u16 {
-            let e = f.quick_exponential(self.x, c);
-            let y = f.quick(self.x, e, f.quick_reciprocal(self.x, e, c), c);
-            self.rounded(match F::QUICK_SCALED {
-                true => product(y, 1.0),
-                false => y,
-            })
+            self.rounded(quick(f, self.x, c))
         }
 
-        /// Whether an error of 30·2⁻²⁴, or one that is absolute next to the root of a derivative, may bring the result to
-        /// the other side of a midpoint.
+        /// Whether an error of 30·2⁻²⁴ may bring the result to the other side of a midpoint.
         fn is_hard<F: Family>(self, f: F) -> bool {
             let y = f.eval(self.x as f64);
-            let near_root = F::QUICK_SCALED && (-1.3..-1.1).contains(&self.x);
-            let error = 2f64.powi(-24) * if near_root { 1.0 } else { 30.0 * y.abs() };
+            let error = 30.0 * 2f64.powi(-24) * y.abs();
             y.abs() > 2f64.powi(-140) && self.rounded(to_odd(y - error)) != self.rounded(to_odd(y + error))
         }
+    }
+
+    fn quick<F: Family>(f: F, x: f32, c: &Constants) -> f32 {
+        let e = f.quick_exponential(x, c);
+        let y = f.quick(x, e, f.quick_reciprocal(x, e, c), c);
+        match F::QUICK_SCALED {
+            true => product(y, 1.0),
+            false => y,
+        }
+    }
+
+    /// In units of 2⁻²⁴. A product with g rounds once more in f32, by one unit at most, and eleven are no more than
+    /// 11·2⁻¹³ ulp of f16.
+    const ERROR: f64 = 10.0;
+
+    /// The largest relative error, in the same units, and where it is.
+    fn worst<F: Family>(f: F, c: &Constants) -> (f64, f32) {
+        let xs = (-1_000_000..=1_000_000).map(|i| i as f32 * 2e-5);
+        let error = |x: f32| {
+            let y = f.eval(x as f64);
+            ((quick(f, x, c) as f64 - y) / y).abs() * (1u64 << 24) as f64
+        };
+        xs.map(|x| (error(x), x))
+            .fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a })
     }
 
     /// The first constants, of a random walk that starts over from the best ones for a single value, for which all
@@ -239,13 +268,7 @@ mod tests {
             let wrong = hard.iter().filter(|(x, right)| x.quick(f, c) != *right);
             wrong.take(most + 1).count()
         };
-        let mut state = 77u64;
-        let mut random = || {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 33) as f64 / (1u64 << 30) as f64 - 1.0
-        };
+        let mut random = StdRng::seed_from_u64(77);
         let (mut current, mut now) = (start, usize::MAX - 1);
         for i in 0..20_000_000 {
             if i % 20_000 == 0 {
@@ -253,17 +276,20 @@ mod tests {
             }
             let mut c = current;
             for ((c, start), limit) in c.iter_mut().zip(start).zip(&limits) {
-                if random() > 0.2 {
-                    *c = (start * (1.0 + limit * random())) as f32 as f64;
+                if random.random_bool(0.4) {
+                    *c = (start * (1.0 + limit * random.random_range(-1.0..1.0))) as f32 as f64;
                 }
             }
             let n = wrong(&c, now);
             if n <= now {
                 (current, now) = (c, n);
             }
-            if n == 0 && Input::all().all(|x| x.quick(f, &c) == x.right(f)) {
-                println!("after {i} sets of constants");
-                return Some(c);
+            if n == 0 {
+                if Input::all().all(|x| x.quick(f, &c) == x.right(f)) && worst(f, &c).0 < ERROR {
+                    println!("after {i} sets of constants");
+                    return Some(c);
+                }
+                (current, now) = (start, usize::MAX - 1);
             }
         }
         None
@@ -298,5 +324,19 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn errors_leave_room_for_a_product() {
+        for activation in Activation::ALL {
+            for order in 0..=1 {
+                with_family!(activation, order, DType::F32, f => {
+                    let Some(c) = constants(f) else { continue };
+                    let (error, x) = worst(f, c);
+                    println!("{activation}, order {order}: {error:.2} of 2^-24 at {x}");
+                    assert!(error < ERROR, "{activation}, order {order}: {error} of 2^-24 at {x}");
+                });
+            }
+        }
     }
 }
