@@ -76,7 +76,6 @@ fn unsupported(dtype: DType, op: &'static str) -> Error {
 }
 
 fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout) -> Result<Vec<T>> {
-    let isa = Isa::get();
     let len = element_count(op, layout, size_of::<T>())?;
     within(op, layout, x.len())?;
     if len == 0 {
@@ -84,10 +83,12 @@ fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout)
     }
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(op, len, |range, out| T::run(isa, f, &x[range], Itself, One, out));
+        return output::collect(op, len, |isa, range, out| {
+            T::run(isa, f, &x[range], Itself, One, out)
+        });
     }
     let x = Source::new(op, x, layout)?;
-    output::collect(op, len, |range, out| {
+    output::collect(op, len, |isa, range, out| {
         walk::unary(&x, range, out, |_, x, out| T::run(isa, f, x, Itself, One, out))
     })
 }
@@ -99,7 +100,6 @@ fn binary<T: Kernel, F: Family>(
     g: &[T],
     layouts: [&Layout; 2],
 ) -> Result<Vec<T>> {
-    let isa = Isa::get();
     let len = element_count(op, layouts[0], size_of::<T>())?;
     within(op, layouts[0], x.len())?;
     within(op, layouts[1], g.len())?;
@@ -108,12 +108,12 @@ fn binary<T: Kernel, F: Family>(
     }
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(op, len, |range, out| {
+        return output::collect(op, len, |isa, range, out| {
             T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
         });
     }
     let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
-    output::collect(op, len, |range, out| {
+    output::collect(op, len, |isa, range, out| {
         walk::binary([&x, &g], range, out, |_, x, g, out| {
             T::run(isa, f, x, Itself, g, out)
         })

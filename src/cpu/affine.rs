@@ -8,8 +8,8 @@ use super::argument::STEP;
 use super::operand::One;
 use super::output;
 use super::slice::Kernel;
+use super::unsupported;
 use super::walk::{self, Source};
-use super::{unsupported, Isa};
 use crate::affine::{Operands, Request};
 use crate::extent::element_count;
 use crate::family::{with_fused_family, Family};
@@ -200,8 +200,7 @@ fn elementwise<T: Float, F: Family, const CHAINED: bool>(
     parameters: &Parameters<T::Compute>,
     len: usize,
 ) -> Result<Vec<T>> {
-    let isa = Isa::get();
-    output::collect(op, len, |range, out| {
+    output::collect(op, len, |isa, range, out| {
         let kernel = |at: usize, x: &[T], g: Option<&[T]>, out: &mut [MaybeUninit<T>]| {
             let u = parameters.from::<CHAINED>(at);
             match g {

@@ -16,18 +16,18 @@ use super::slice::Pass;
 use crate::family::Family;
 use crate::formula::quick::VANISHING;
 use crate::real::Real;
-use core::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
 use half::{bf16, f16};
 use pulp::{Simd, WithSimd};
 use stages::{Exact, Quick, Stages};
 use std::mem::MaybeUninit;
 use vector::{Element, Vector, LANES, LANES_F64};
 
-/// A [`Pass`] in the vector types of this file.
-pub(super) struct Vectors<P>(pub(super) P);
+/// A [`Pass`] in the vector types of this file, and whether its stores go past the caches.
+pub(super) struct Vectors<P>(pub(super) P, pub(super) bool);
 
 /// As [`Vectors`], for 16-bit types.
-pub(super) struct Halves<P>(pub(super) P);
+pub(super) struct Halves<P>(pub(super) P, pub(super) bool);
 
 /// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;
@@ -67,7 +67,7 @@ macro_rules! for_parameters {
 /// Calls [`block`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros, of
 /// what comes before and after.
 #[inline(always)]
-fn blocks<T, S, U, X, G, const L: usize>(stages: S, pass: Pass<'_, (), U, X, G, T>)
+fn blocks<T, S, U, X, G, const L: usize>(stages: S, pass: Pass<'_, (), U, X, G, T>, streams: bool)
 where
     T: Element<L>,
     S: Stages<T, L>,
@@ -76,23 +76,27 @@ where
     G: Operand<T>,
 {
     let Pass { x, u, g, out, .. } = pass;
-    let head = match out.len() {
-        0..SHORT => 0,
-        len => out.as_ptr().align_offset(size_of::<[T; L]>()).min(len),
-    };
     let len = out.len();
+    let (head, streams) = match len {
+        0..SHORT => (0, false),
+        _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), streams),
+    };
     let (out_head, out) = out.split_at_mut(head);
     padded_block(stages, x.part(0, head), u, g.part(0, head), out_head);
     let (x, u, g) = (x.part(head, len - head), u.skip(head), g.part(head, len - head));
     let (full, rest) = out.as_chunks_mut::<L>();
     let start = full.len() * L;
-    block(
-        stages,
+    let (x_full, g_full) = (
         x.slice().map(|x| x.as_chunks().0),
-        u,
         g.slice().map(|g| g.as_chunks().0),
-        full,
     );
+    if streams {
+        block::<_, _, _, _, true>(stages, x_full, u, g_full, full);
+        // SAFETY: only `WithSimd` for V4 gets here. Stores past the caches are in no order with others before this.
+        unsafe { _mm_sfence() };
+    } else {
+        block::<_, _, _, _, false>(stages, x_full, u, g_full, full);
+    }
     let n = rest.len();
     padded_block(stages, x.part(start, n), u.skip(start), g.part(start, n), rest);
 }
@@ -120,13 +124,13 @@ where
     };
     let mut results = [[MaybeUninit::uninit(); L]];
     let (x, g) = (pad(x.read(out)), g.slice().map(pad));
-    block(stages, Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
+    block::<_, _, _, _, false>(stages, Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
-/// Whole vectors, in panels. Without x, what `out` holds takes its place.
+/// Whole vectors, in panels. Without x, what `out` holds takes its place. If it `STREAMS`, they have to be aligned.
 #[inline(always)]
-fn block<T, S, U, const L: usize>(
+fn block<T, S, U, const L: usize, const STREAMS: bool>(
     stages: S,
     x: Option<&[[T; L]]>,
     u: U,
@@ -198,7 +202,10 @@ fn block<T, S, U, const L: usize>(
                 // SAFETY: as above.
                 y = y * unsafe { scales[i].assume_init() };
             }
-            T::store(y, out)
+            match STREAMS {
+                true => T::stream(y, out),
+                false => T::store(y, out),
+            }
         }
         if let (true, Some(x), Some(g)) = (S::CHECKED && least.any_below(VANISHING), x, g) {
             let u = u.skip(panel * PANEL * L);
@@ -237,6 +244,7 @@ macro_rules! with_simd {
                         g,
                         out,
                     },
+                    self.1,
                 )
             }
         }

@@ -4,7 +4,11 @@ use std::sync::OnceLock;
 
 /// An instruction set that the CPU backend has a path for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Isa(pub(super) pulp::Arch);
+pub(crate) struct Isa {
+    pub(super) arch: pulp::Arch,
+    /// Whether stores go past the caches, where the path has such stores.
+    pub(super) streams: bool,
+}
 
 impl Isa {
     /// The best that this processor has, or what `CANDLE_MISH_ISA` names, if the processor has it:
@@ -13,28 +17,36 @@ impl Isa {
         static ISA: OnceLock<Isa> = OnceLock::new();
         *ISA.get_or_init(|| {
             let wanted = std::env::var("CANDLE_MISH_ISA").unwrap_or_default();
-            Self::by_name(&wanted).unwrap_or(Self(pulp::Arch::new()))
+            Self::by_name(&wanted).unwrap_or(Self::new(pulp::Arch::new()))
         })
+    }
+
+    fn new(arch: pulp::Arch) -> Self {
+        Self { arch, streams: false }
+    }
+
+    pub(super) fn streaming(self, streams: bool) -> Self {
+        Self { streams, ..self }
     }
 
     #[cfg(target_arch = "x86_64")]
     fn by_name(name: &str) -> Option<Self> {
         match name {
-            "baseline" => Some(Self(pulp::Arch::Scalar)),
-            "avx2" => pulp::x86::V3::try_new().map(|v3| Self(pulp::Arch::V3(v3))),
-            "avx512" => pulp::x86::V4::try_new().map(|v4| Self(pulp::Arch::V4(v4))),
+            "baseline" => Some(Self::new(pulp::Arch::Scalar)),
+            "avx2" => pulp::x86::V3::try_new().map(|v3| Self::new(pulp::Arch::V3(v3))),
+            "avx512" => pulp::x86::V4::try_new().map(|v4| Self::new(pulp::Arch::V4(v4))),
             _ => None,
         }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     fn by_name(name: &str) -> Option<Self> {
-        (name == "baseline").then_some(Self(pulp::Arch::Scalar))
+        (name == "baseline").then_some(Self::new(pulp::Arch::Scalar))
     }
 
     /// The name, as `CANDLE_MISH_ISA` takes it where there is a choice.
     pub(crate) fn name(&self) -> &'static str {
-        match self.0 {
+        match self.arch {
             #[cfg(target_arch = "x86_64")]
             pulp::Arch::V4(_) => "avx512",
             #[cfg(target_arch = "x86_64")]

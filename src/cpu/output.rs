@@ -1,6 +1,6 @@
 //! Output memory: allocated uninitialised, backed by huge pages where large, filled by several threads.
 
-use super::{PARALLEL_MIN, UNIT};
+use super::{Isa, PARALLEL_MIN, UNIT};
 use candle_core::utils::barrier_pool;
 use candle_core::{bail, Result};
 use std::mem::MaybeUninit;
@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
-/// Which thread gets which range has no influence on the values: `fill` sees positions only.
+/// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store.
 pub(super) fn collect<T: Copy + Send>(
     op: &'static str,
     len: usize,
-    fill: impl Fn(Range<usize>, &mut [MaybeUninit<T>]) + Sync,
+    fill: impl Fn(Isa, Range<usize>, &mut [MaybeUninit<T>]) + Sync,
 ) -> Result<Vec<T>> {
     let mut out = Vec::new();
     // `Vec::with_capacity` would end the process.
@@ -24,8 +24,9 @@ pub(super) fn collect<T: Copy + Send>(
     }
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
+    let isa = Isa::get().streaming(is_large_and_mapped(whole));
     if len < PARALLEL_MIN {
-        fill(0..len, whole);
+        fill(isa, 0..len, whole);
     } else {
         // Units after the first begin on a cache line.
         let shift = whole.as_ptr().align_offset(64).min(UNIT);
@@ -35,7 +36,7 @@ pub(super) fn collect<T: Copy + Send>(
             let range = start..len.min((unit + 1) * UNIT + shift);
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
-            fill(range, part);
+            fill(isa, range, part);
         });
     }
     // SAFETY: `fill` has written all of 0..len.
@@ -113,3 +114,28 @@ fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
+
+/// Whether stores past the caches pay: for outputs that are no smaller than a last-level cache often is, and whose pages
+/// the kernel does not clear on the way, which brings them into the caches.
+#[cfg(target_os = "linux")]
+fn is_large_and_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
+    const MIN_BYTES: usize = 32 << 20;
+    const PAGE: usize = 4096;
+    let bytes = std::mem::size_of_val(memory);
+    if bytes < MIN_BYTES {
+        return false;
+    }
+    let mapped = |at: usize| {
+        let page = (memory.as_ptr() as usize + at) / PAGE * PAGE;
+        let mut resident = 0u8;
+        // SAFETY: only looks at the page table, and writes one byte for one page.
+        let result = unsafe { libc::mincore(page as *mut libc::c_void, PAGE, &mut resident) };
+        result == 0 && resident & 1 == 1
+    };
+    [bytes / 4, bytes / 2, bytes / 4 * 3].into_iter().all(mapped)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_large_and_mapped<T>(_: &[MaybeUninit<T>]) -> bool {
+    false
+}

@@ -191,9 +191,11 @@ macro_rules! kernel {
                 assert!(x.slice().is_none_or(|x| x.len() == out.len()));
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
                 let pass = Pass { f, x, u, g, out };
-                match isa.0 {
+                match isa.arch {
                     #[cfg(target_arch = "x86_64")]
-                    pulp::Arch::V4(v4) if $has_vectors => pulp::Simd::vectorize(v4, avx512::$vectors(pass)),
+                    pulp::Arch::V4(v4) if $has_vectors => {
+                        pulp::Simd::vectorize(v4, avx512::$vectors(pass, isa.streams))
+                    }
                     arch => arch.dispatch(Dispatch(pass)),
                 }
             }

@@ -70,7 +70,7 @@ impl<'a, T: Copy> Source<'a, T> {
         T: Send + Sync,
     {
         let n = self.shape.dims.iter().product();
-        output::collect(op, n, |range, out| {
+        output::collect(op, n, |_, range, out| {
             unary(self, range, out, |_, values, out| {
                 for (to, value) in out.iter_mut().zip(values) {
                     to.write(*value);

@@ -110,7 +110,7 @@ pub(crate) fn mish_d1<R: Real>(x: R, e: R, r: R, _: &Constants) -> R {
     let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
     let tail = (-half_square).mla(x * e * (r * R::lit(R::UNSCALE)), half_square);
     let elsewhere = e.mla(R::lit(1.0) + x, tail) * r;
-    let d = (x + R::lit(1.1924312114715576)) + R::lit(3.0439375949500883e-9);
+    let d = (x + R::lit(1.1924312114715576)) + R::lit(3.043937594950088e-9);
     let at_root = d * R::lit(1.0 / R::UNSCALE) * polynomial(&MISH_D1_AT_ROOT, d);
     R::if_gt(R::lit(0.125), d.abs(), at_root, elsewhere)
 }

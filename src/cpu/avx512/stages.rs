@@ -98,7 +98,7 @@ impl<F: Family, T: Element<L, Compute = f32> + Half, const L: usize> Stages<T, L
             g,
             out,
         };
-        Isa::get().0.dispatch(Panel(pass))
+        Isa::get().arch.dispatch(Panel(pass))
     }
 }
 

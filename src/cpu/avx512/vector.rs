@@ -190,10 +190,12 @@ pub(super) trait Element<const L: usize>: Copy + Default {
     const WIDENED: bool;
     fn load(from: &[Self; L]) -> Self::Vector;
     fn store(v: Self::Vector, to: &mut [MaybeUninit<Self>; L]);
+    /// Past the caches, to where a vector is aligned.
+    fn stream(v: Self::Vector, to: &mut [MaybeUninit<Self>; L]);
 }
 
 macro_rules! element {
-    ($t:ident in $compute:ident, $vector:ident of $lanes:ident, widened $widened:literal, load $load:expr, store $store:expr) => {
+    ($t:ident in $compute:ident, $vector:ident of $lanes:ident, widened $widened:literal, load $load:expr, store $store:expr, stream $stream:expr) => {
         impl Element<$lanes> for $t {
             type Compute = $compute;
             type Vector = $vector;
@@ -208,15 +210,23 @@ macro_rules! element {
                 // SAFETY: as above.
                 unsafe { $store(to.as_mut_ptr().cast::<$t>(), v.0) }
             }
+            #[inline(always)]
+            fn stream(v: $vector, to: &mut [MaybeUninit<$t>; $lanes]) {
+                debug_assert!(to.as_ptr().addr().is_multiple_of(size_of_val(to)));
+                // SAFETY: as above, and `blocks` has aligned it.
+                unsafe { $stream(to.as_mut_ptr().cast::<$t>(), v.0) }
+            }
         }
     };
 }
 
-element!(f32 in f32, F32 of LANES, widened false, load _mm512_loadu_ps, store _mm512_storeu_ps);
-element!(f64 in f64, F64 of LANES_F64, widened false, load _mm512_loadu_pd, store _mm512_storeu_pd);
+element!(f32 in f32, F32 of LANES, widened false, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps);
+element!(f64 in f64, F64 of LANES_F64, widened false, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd);
 element!(f16 in f32, F32 of LANES, widened true,
     load |from: *const f16| widen_f16(_mm256_loadu_si256(from.cast())),
-    store |to: *mut f16, v| _mm256_storeu_si256(to.cast(), narrow_f16(v)));
+    store |to: *mut f16, v| _mm256_storeu_si256(to.cast(), narrow_f16(v)),
+    stream |to: *mut f16, v| _mm256_stream_si256(to.cast(), narrow_f16(v)));
 element!(bf16 in f32, F32 of LANES, widened true,
     load |from: *const bf16| widen_bf16(_mm256_loadu_si256(from.cast())),
-    store |to: *mut bf16, v| _mm256_storeu_si256(to.cast(), narrow_bf16(v)));
+    store |to: *mut bf16, v| _mm256_storeu_si256(to.cast(), narrow_bf16(v)),
+    stream |to: *mut bf16, v| _mm256_stream_si256(to.cast(), narrow_bf16(v)));
