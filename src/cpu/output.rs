@@ -44,6 +44,14 @@ pub(super) fn collect<T: Copy + Send>(
     Ok(out)
 }
 
+/// The next unit of a share, which its thread asks for every microsecond, apart from the others' by two cache lines.
+/// Not aligned to them: that takes 0.1 µs to allocate.
+#[derive(Default)]
+struct Next {
+    unit: AtomicUsize,
+    _apart: [usize; 15],
+}
+
 /// Calls `each` once for every unit, on candle's threads.
 ///
 /// A thread first takes the units of its own contiguous share, which from one op to the next is about the same
@@ -52,11 +60,16 @@ pub(super) fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     let pool = barrier_pool();
     let shares = pool.n_workers() + 1;
     let start = |share: usize| share * units / shares;
-    let next: Vec<AtomicUsize> = (0..shares).map(|share| AtomicUsize::new(start(share))).collect();
+    let next: Vec<_> = (0..shares)
+        .map(|share| Next {
+            unit: start(share).into(),
+            ..Next::default()
+        })
+        .collect();
     pool.execute_chunked(shares, |mine| {
         for share in mine.flat_map(|first| (0..shares).map(move |i| (first + i) % shares)) {
             loop {
-                let unit = next[share].fetch_add(1, Ordering::Relaxed);
+                let unit = next[share].unit.fetch_add(1, Ordering::Relaxed);
                 if unit >= start(share + 1) {
                     break;
                 }
