@@ -95,14 +95,14 @@ pub fn evaluate(rows: &[Row]) -> Vec<Bar> {
             }));
         }
     }
-    let what = "Mish forward, 16 Ki to 1 Mi: over candle composed".into();
+    let is_f32 = |row: &Row| row.case.dtype == DType::F32;
+    let what = "Mish forward f32, 16 Ki to 1 Mi: over candle composed".into();
     bars.push(Bar::at_least(what, 40.0, "×", rows, |row| {
-        middle(row, "mish", Pass::Forward).then(|| row.over(COMPOSED))?
+        (is_f32(row) && middle(row, "mish", Pass::Forward)).then(|| row.over(COMPOSED))?
     }));
-    let what =
-        "Mish backward, 16 Ki to 1 Mi: over what candle composed's backward adds to its forward".into();
-    bars.push(Bar::at_least(what, 40.0, "×", rows, |row| {
-        middle(row, "mish", Pass::Backward).then(|| over_composed(row, rows))?
+    let what = "Mish backward f32, 16 Ki to 1 Mi: over what candle composed's backward adds to its forward";
+    bars.push(Bar::at_least(what.into(), 40.0, "×", rows, |row| {
+        (is_f32(row) && middle(row, "mish", Pass::Backward)).then(|| over_composed(row, rows))?
     }));
     for (pass, bound) in [(Pass::Forward, 4.0), (Pass::Backward, 1.3)] {
         let what = format!("Softplus {}, 16 Ki to 1 Mi: over PyTorch eager", pass.name());

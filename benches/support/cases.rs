@@ -15,6 +15,10 @@ pub const OURS: &str = "ours";
 pub const COMPOSED: &str = "composed";
 pub const RELU: &str = "relu";
 pub const COPY: &str = "copy";
+pub const FRESH: &str = "fresh pages";
+
+/// From this size on, outputs are on pages of their own.
+const FRESH_MIN: usize = 16 << 20;
 
 /// Up to this size every case also runs candle's composed op, beyond only Mish in f32, which takes seconds a call.
 const COMPOSED_MAX: usize = 1 << 20;
@@ -105,6 +109,10 @@ impl Case {
         }
         if !self.mapped {
             race.add(RELU, move || x.relu());
+            if elements >= FRESH_MIN {
+                let bytes = elements * dtype.size_in_bytes();
+                race.add(FRESH, move || Ok(memory::fresh_pages(bytes)));
+            }
         }
         if let Some(bytes) = self.bytes().filter(|_| is_main) {
             let mut copy = ParallelCopy::moving(bytes)?;

@@ -4,6 +4,10 @@
 //! output pays for page faults. Told not to use mmap and never to trim the heap, it hands out the memory of the
 //! output that was dropped last, still mapped: what an allocator that keeps memory, or an op in place, would see.
 
+use candle_core::utils::barrier_pool;
+
+const PAGE: usize = 4096;
+
 /// glibc's default in the state that its adaptive thresholds reach after large allocations: mmap above 32 MiB.
 /// Set at the start, so that results do not depend on the order of cases.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -37,11 +41,25 @@ pub fn fresh_outputs() {}
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn mapped_outputs() {}
 
+/// A new output of so many bytes, each page of it written to, and nothing computed: by as many threads as the ops have, on
+/// the pages that they ask for.
+pub fn fresh_pages(bytes: usize) -> Vec<u8> {
+    let mut memory = Vec::with_capacity(bytes);
+    advise_huge_pages(&mut memory);
+    let start = memory.as_mut_ptr() as usize;
+    barrier_pool().execute_chunked(bytes / PAGE, |pages| {
+        for page in pages {
+            // SAFETY: within the allocation, and no two threads get the same page.
+            unsafe { (start as *mut u8).add(page * PAGE).write_volatile(1) }
+        }
+    });
+    memory
+}
+
 /// Asks for the 2 MiB pages that our outputs ask for.
 pub fn advise_huge_pages(memory: &mut Vec<u8>) {
     #[cfg(target_os = "linux")]
     {
-        const PAGE: usize = 4096;
         let start = (memory.as_mut_ptr() as usize).next_multiple_of(PAGE);
         let end = (memory.as_mut_ptr() as usize + memory.capacity()) / PAGE * PAGE;
         if end > start + (8 << 20) {

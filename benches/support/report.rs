@@ -1,6 +1,6 @@
 //! Results as rows, and rows as a table in Markdown or as JSON.
 
-use super::cases::{Case, Pass, COMPOSED, COPY, OURS, RELU};
+use super::cases::{Case, Pass, COMPOSED, COPY, FRESH, OURS, RELU};
 use super::plan::{size_name, SIZES, SMALL};
 use super::race::Time;
 use serde_json::{json, Value};
@@ -99,7 +99,7 @@ impl Row {
 
 type Column = (&'static str, fn(&Row) -> Option<f64>);
 
-const OWN: [Column; 7] = [
+const OWN: [Column; 8] = [
     ("ours, Melem/s", |row| row.melem(OURS)),
     ("best sample", Row::best),
     ("GB/s", Row::gb),
@@ -107,6 +107,7 @@ const OWN: [Column; 7] = [
     ("candle composed, Melem/s", |row| row.melem(COMPOSED)),
     ("ours/composed", |row| row.over(COMPOSED)),
     ("candle relu, Melem/s", |row| row.melem(RELU)),
+    ("fresh pages alone, Melem/s", |row| row.melem(FRESH)),
 ];
 const PEERS: [Column; 4] = [
     ("PyTorch eager", |row| row.peer("torch-eager")),
