@@ -109,12 +109,14 @@ impl<T> SendPtr<T> {
 // SAFETY: the pointer is only used for disjoint parts of an allocation that outlives the threads' work.
 unsafe impl<T: Send> Sync for SendPtr<T> {}
 
+#[cfg(target_os = "linux")]
+const PAGE: usize = 4096;
+
 /// Asks for 2 MiB pages: a fresh 64 MiB output otherwise takes 16,384 page faults, which cost more than the
 /// arithmetic.
 #[cfg(target_os = "linux")]
 fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     const MIN_BYTES: usize = 8 << 20;
-    const PAGE: usize = 4096;
     let bytes = std::mem::size_of_val(memory);
     if bytes < MIN_BYTES {
         return;
@@ -133,7 +135,6 @@ fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 #[cfg(target_os = "linux")]
 fn is_large_and_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
     const MIN_BYTES: usize = 32 << 20;
-    const PAGE: usize = 4096;
     let bytes = std::mem::size_of_val(memory);
     if bytes < MIN_BYTES {
         return false;
