@@ -24,7 +24,7 @@ pub(super) fn collect<T: Copy + Send>(
     }
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
-    let isa = Isa::get().streaming(is_large_and_mapped(whole));
+    let isa = Isa::get().streaming(is_large_and_mapped(whole) && barrier_pool().n_workers() > 0);
     if len < PARALLEL_MIN {
         fill(isa, 0..len, whole);
     } else {
@@ -130,8 +130,9 @@ fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
-/// Whether stores past the caches pay: for outputs that are no smaller than a last-level cache often is, and whose pages
-/// the kernel does not clear on the way, which brings them into the caches.
+/// Whether stores past the caches pay, if there are several threads, as one alone does not use up the memory's bandwidth:
+/// for outputs that are no smaller than a last-level cache often is, and whose pages the kernel does not clear on the
+/// way, which brings them into the caches.
 #[cfg(target_os = "linux")]
 fn is_large_and_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
     const MIN_BYTES: usize = 32 << 20;
