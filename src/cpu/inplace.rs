@@ -2,10 +2,10 @@
 
 use super::argument::Itself;
 use super::operand::{InPlace, One};
-use super::output::{for_units, SendPtr};
+use super::output::{for_ranges, to_cache_line, SendPtr};
 use super::slice::Kernel;
 use super::walk::{for_runs, DIRECT_MIN};
-use super::{unsupported, Isa, PARALLEL_MIN, UNIT};
+use super::{unsupported, Isa, PARALLEL_MIN};
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
@@ -15,7 +15,6 @@ use candle_core::{CpuStorage, Layout, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-const CACHE_LINE: usize = 64;
 /// Elements that are gathered at a time where they do not lie side by side.
 const BLOCK: usize = 256;
 
@@ -94,14 +93,9 @@ fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: 
     // Units after the first begin on a cache line where all elements lie side by side.
     let shift = match direct {
         // SAFETY: the first place is within the storage.
-        true => unsafe { base.get().add(layout.start_offset()) }
-            .align_offset(CACHE_LINE)
-            .min(UNIT),
+        true => to_cache_line(unsafe { base.get().add(layout.start_offset()) }),
         false => 0,
     };
-    for_units((len - shift).div_ceil(UNIT), |unit| {
-        let start = if unit == 0 { 0 } else { unit * UNIT + shift };
-        run(start..len.min((unit + 1) * UNIT + shift))
-    });
+    for_ranges(len, shift, run);
     Ok(())
 }

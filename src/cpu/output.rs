@@ -28,12 +28,8 @@ pub(super) fn collect<T: Copy + Send>(
     if len < PARALLEL_MIN {
         fill(isa, 0..len, whole);
     } else {
-        // Units after the first begin on a cache line.
-        let shift = whole.as_ptr().align_offset(64).min(UNIT);
         let base = SendPtr::new(whole.as_mut_ptr());
-        for_units((len - shift).div_ceil(UNIT), |unit| {
-            let start = if unit == 0 { 0 } else { unit * UNIT + shift };
-            let range = start..len.min((unit + 1) * UNIT + shift);
+        for_ranges(len, to_cache_line(base.get()), |range| {
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
             fill(isa, range, part);
@@ -56,7 +52,7 @@ struct Next {
 ///
 /// A thread first takes the units of its own contiguous share, which from one op to the next is about the same
 /// and so may still be in its cache, then what others have not begun.
-pub(super) fn for_units(units: usize, each: impl Fn(usize) + Sync) {
+fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     let pool = barrier_pool();
     let shares = pool.n_workers() + 1;
     let start = |share: usize| share * units / shares;
@@ -76,6 +72,21 @@ pub(super) fn for_units(units: usize, each: impl Fn(usize) + Sync) {
                 each(unit);
             }
         }
+    });
+}
+
+/// Elements before the first that begins on a cache line, or a unit if there is none.
+pub(super) fn to_cache_line<T>(first: *const T) -> usize {
+    const CACHE_LINE: usize = 64;
+    first.align_offset(CACHE_LINE).min(UNIT)
+}
+
+/// Calls `each` once for every unit of `len` elements; those after the first begin `shift` elements late. `len` is a unit at
+/// least.
+pub(super) fn for_ranges(len: usize, shift: usize, each: impl Fn(Range<usize>) + Sync) {
+    for_units((len - shift).div_ceil(UNIT), |unit| {
+        let start = if unit == 0 { 0 } else { unit * UNIT + shift };
+        each(start..len.min((unit + 1) * UNIT + shift))
     });
 }
 
