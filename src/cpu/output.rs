@@ -24,7 +24,7 @@ pub(super) fn collect<T: Copy + Send>(
     }
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
-    let isa = Isa::get().streaming(is_large_and_mapped(whole) && barrier_pool().n_workers() > 0);
+    let isa = Isa::get().streaming(streaming_pays(whole));
     if len < PARALLEL_MIN {
         fill(isa, 0..len, whole);
     } else {
@@ -141,14 +141,14 @@ fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
-/// Whether stores past the caches pay, if there are several threads, as one alone does not use up the memory's bandwidth:
-/// for outputs that are no smaller than a last-level cache often is, and whose pages the kernel does not clear on the
-/// way, which brings them into the caches.
-#[cfg(target_os = "linux")]
-fn is_large_and_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
+/// Whether stores past the caches pay: for outputs that are no smaller than a last-level cache often is, by several threads,
+/// as one alone does not use up the memory's bandwidth, and on pages that the kernel does not clear on the way, which
+/// brings them into the caches.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn streaming_pays<T>(memory: &[MaybeUninit<T>]) -> bool {
     const MIN_BYTES: usize = 32 << 20;
     let bytes = std::mem::size_of_val(memory);
-    if bytes < MIN_BYTES {
+    if bytes < MIN_BYTES || barrier_pool().n_workers() == 0 {
         return false;
     }
     let mapped = |at: usize| {
@@ -161,7 +161,7 @@ fn is_large_and_mapped<T>(memory: &[MaybeUninit<T>]) -> bool {
     [bytes / 4, bytes / 2, bytes / 4 * 3].into_iter().all(mapped)
 }
 
-#[cfg(not(target_os = "linux"))]
-fn is_large_and_mapped<T>(_: &[MaybeUninit<T>]) -> bool {
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn streaming_pays<T>(_: &[MaybeUninit<T>]) -> bool {
     false
 }

@@ -24,8 +24,8 @@ pub struct Bound {
     pub nearest: bool,
 }
 
-/// The bound in 16-bit types where not every input can be tried: what is computed in f32, off by eleven units of 2⁻²⁴ at most, and
-/// rounded once.
+/// The bound in 16-bit types where not every input can be tried: what is computed in f32, off by eleven units of 2⁻²⁴ at
+/// most, and rounded once.
 pub const COMPUTED_IN_F32: f64 = 0.5 + 11.0 / (1 << 13) as f64;
 
 /// The bound on g·f⁽ᵏ⁾(x) with g = 1.
