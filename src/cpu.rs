@@ -2,14 +2,14 @@
 
 mod affine;
 mod argument;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod half_types;
 mod inplace;
 mod isa;
 mod operand;
 mod output;
 mod slice;
+#[cfg(target_arch = "x86_64")]
+mod staged;
 mod walk;
 
 use crate::activation::Activation;

@@ -147,7 +147,7 @@ macro_rules! constants {
         const LOG1P: &'static [f64] = $crate::real::$precision::LOG1P;
     };
 }
-#[cfg(target_arch = "x86_64")] // of `cpu/avx512`
+#[cfg(target_arch = "x86_64")] // of `cpu/staged`
 pub(crate) use constants;
 
 macro_rules! fused {

@@ -1,4 +1,4 @@
-//! f16 and bf16: conversions, and the loops for what has no AVX-512.
+//! f16 and bf16: conversions, and the loops for what `staged.rs` does not do.
 
 use super::argument::{fill, Argument};
 use super::operand::{Input, Operand};

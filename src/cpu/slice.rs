@@ -2,10 +2,10 @@
 //! element becomes does not depend on its neighbours.
 
 use super::argument::{fill, Argument};
-#[cfg(target_arch = "x86_64")]
-use super::avx512;
 use super::isa::Isa;
 use super::operand::{Input, Operand};
+#[cfg(target_arch = "x86_64")]
+use super::staged::{avx2, avx512, Blocks, Exact, Quick};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::{bf16, f16};
@@ -176,7 +176,7 @@ impl<F: Family, U: Argument<f64>, X: Input<f64>, G: Operand<f64>> Loop for Pass<
 }
 
 macro_rules! kernel {
-    ($t:ident in $compute:ident, $vectors:ident, $has_vectors:expr) => {
+    ($t:ident in $compute:ident, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr) => {
         impl Kernel for $t {
             type Compute = $compute;
 
@@ -190,20 +190,57 @@ macro_rules! kernel {
             ) {
                 assert!(x.slice().is_none_or(|x| x.len() == out.len()));
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
-                let pass = Pass { f, x, u, g, out };
-                match isa.arch {
-                    #[cfg(target_arch = "x86_64")]
-                    pulp::Arch::V4(v4) if $has_vectors => {
-                        pulp::Simd::vectorize(v4, avx512::$vectors(pass, isa.streams))
+                #[cfg(target_arch = "x86_64")]
+                if $is_staged {
+                    let (stages, streams) = ($stages(f), isa.streams);
+                    match isa.arch {
+                        pulp::Arch::V4(v4) => {
+                            let pass = Pass {
+                                f: (),
+                                x,
+                                u,
+                                g,
+                                out,
+                            };
+                            return avx512::run::<_, _, _, _, _, $avx512>(
+                                v4,
+                                Blocks {
+                                    stages,
+                                    pass,
+                                    streams,
+                                },
+                            );
+                        }
+                        pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
+                            let pass = Pass {
+                                f: (),
+                                x,
+                                u,
+                                g,
+                                out,
+                            };
+                            // SAFETY: it is.
+                            return unsafe {
+                                avx2::run::<_, _, _, _, _, $avx2>(
+                                    v3,
+                                    Blocks {
+                                        stages,
+                                        pass,
+                                        streams,
+                                    },
+                                )
+                            };
+                        }
+                        _ => {}
                     }
-                    arch => arch.dispatch(Dispatch(pass)),
                 }
+                isa.arch.dispatch(Dispatch(Pass { f, x, u, g, out }))
             }
         }
     };
 }
 
-kernel!(f32 in f32, Vectors, F::SINGLE);
-kernel!(f64 in f64, Vectors, true);
-kernel!(f16 in f32, Halves, F::QUICK.is_some());
-kernel!(bf16 in f32, Halves, F::QUICK.is_some());
+kernel!(f32 in f32, Exact over 16 or 8, F::SINGLE);
+kernel!(f64 in f64, Exact over 8 or 4, true);
+kernel!(f16 in f32, Quick over 16 or 8, F::QUICK.is_some());
+kernel!(bf16 in f32, Quick over 16 or 8, F::QUICK.is_some());

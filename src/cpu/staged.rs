@@ -1,37 +1,36 @@
-//! AVX-512, in three stages.
+//! Kernels in three stages, over vectors of AVX-512 or AVX2.
 //!
-//! The compiler vectorises the loops of `slice.rs` for AVX-512 too. What it cannot do is to replace a division by
-//! `vrcp14`, which the formulas allow because they correct the reciprocal by a residual; nor to run the stages of a
-//! formula apart. A formula is a chain of some 110 cycles of dependent instructions, of which a core can hold a fixed
-//! number, about 120 on a Zen 5, until their operands arrive. Loops over a panel that stays in L1, one per stage, shorten
-//! the chain and the number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
+//! The compiler vectorises the loops of `slice.rs` too. What it cannot do is to run the stages of a formula apart; nor, with
+//! AVX-512, to replace a division by `vrcp14`, which the formulas allow because they correct the reciprocal by a residual.
+//! A formula is a chain of some 110 cycles of dependent instructions, of which a core can hold a fixed number, about 120 on
+//! a Zen 5, until their operands arrive. Loops over a panel that stays in L1, one per stage, shorten the chain and the
+//! number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
 
-mod convert;
+pub(super) mod avx2;
+pub(super) mod avx512;
 mod stages;
 mod vector;
 
 use super::argument::{Argument, Cursor, Values, SPAN};
 use super::operand::{Input, Operand};
 use super::slice::Pass;
-use crate::family::Family;
 use crate::formula::quick::VANISHING;
 use crate::real::Real;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
-use half::{bf16, f16};
-use pulp::{Simd, WithSimd};
-use stages::{Exact, Quick, Stages};
+pub(super) use stages::{Exact, Quick, Stages};
 use std::mem::MaybeUninit;
-use vector::{Element, Vector, LANES, LANES_F64};
+use vector::{Element, Vector};
 
-/// A [`Pass`] in the vector types of this file, and whether its stores go past the caches.
-pub(super) struct Vectors<P>(pub(super) P, pub(super) bool);
-
-/// As [`Vectors`], for 16-bit types.
-pub(super) struct Halves<P>(pub(super) P, pub(super) bool);
+/// A [`Pass`], in stages.
+pub(super) struct Blocks<'a, T, S, U, X, G> {
+    pub(super) stages: S,
+    pub(super) pass: Pass<'a, (), U, X, G, T>,
+    /// Whether stores go past the caches.
+    pub(super) streams: bool,
+}
 
 /// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;
-const _: () = assert!(PANEL * LANES <= SPAN);
 
 /// Scale and shift of vector after vector: most panels are in one channel, or in a table.
 macro_rules! for_parameters {
@@ -64,41 +63,48 @@ macro_rules! for_parameters {
     };
 }
 
-/// Calls [`block`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros, of
-/// what comes before and after.
-#[inline(always)]
-fn blocks<T, S, U, X, G, const L: usize>(stages: S, pass: Pass<'_, (), U, X, G, T>, streams: bool)
-where
-    T: Element<L>,
-    S: Stages<T, L>,
-    U: Argument<T::Compute>,
-    X: Input<T>,
-    G: Operand<T>,
-{
-    let Pass { x, u, g, out, .. } = pass;
-    let len = out.len();
-    let (head, streams) = match len {
-        0..SHORT => (0, false),
-        _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), streams),
-    };
-    let (out_head, out) = out.split_at_mut(head);
-    padded_block(stages, x.part(0, head), u, g.part(0, head), out_head);
-    let (x, u, g) = (x.part(head, len - head), u.skip(head), g.part(head, len - head));
-    let (full, rest) = out.as_chunks_mut::<L>();
-    let start = full.len() * L;
-    let (x_full, g_full) = (
-        x.slice().map(|x| x.as_chunks().0),
-        g.slice().map(|g| g.as_chunks().0),
-    );
-    if streams {
-        block::<_, _, _, _, true>(stages, x_full, u, g_full, full);
-        // SAFETY: only `WithSimd` for V4 gets here. Stores past the caches are in no order with others before this.
-        unsafe { _mm_sfence() };
-    } else {
-        block::<_, _, _, _, false>(stages, x_full, u, g_full, full);
+impl<T, S, U: Copy, X, G> Blocks<'_, T, S, U, X, G> {
+    /// Calls [`block`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros,
+    /// of what comes before and after.
+    #[inline(always)]
+    fn run<const L: usize>(self)
+    where
+        T: Element<L>,
+        S: Stages<T, L>,
+        U: Argument<T::Compute>,
+        X: Input<T>,
+        G: Operand<T>,
+    {
+        let Self {
+            stages,
+            pass,
+            streams,
+        } = self;
+        let Pass { x, u, g, out, .. } = pass;
+        let len = out.len();
+        let (head, streams) = match len {
+            0..SHORT => (0, false),
+            _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), streams),
+        };
+        let (out_head, out) = out.split_at_mut(head);
+        padded_block(stages, x.part(0, head), u, g.part(0, head), out_head);
+        let (x, u, g) = (x.part(head, len - head), u.skip(head), g.part(head, len - head));
+        let (full, rest) = out.as_chunks_mut::<L>();
+        let start = full.len() * L;
+        let (x_full, g_full) = (
+            x.slice().map(|x| x.as_chunks().0),
+            g.slice().map(|g| g.as_chunks().0),
+        );
+        if streams {
+            block::<_, _, _, _, true>(stages, x_full, u, g_full, full);
+            // SAFETY: every x86-64 processor has it. Stores past the caches are in no order with others before this.
+            unsafe { _mm_sfence() };
+        } else {
+            block::<_, _, _, _, false>(stages, x_full, u, g_full, full);
+        }
+        let n = rest.len();
+        padded_block(stages, x.part(start, n), u.skip(start), g.part(start, n), rest);
     }
-    let n = rest.len();
-    padded_block(stages, x.part(start, n), u.skip(start), g.part(start, n), rest);
 }
 
 /// Below this length an extra block for the alignment costs more than unaligned stores do.
@@ -141,6 +147,7 @@ fn block<T, S, U, const L: usize, const STREAMS: bool>(
     S: Stages<T, L>,
     U: Argument<T::Compute>,
 {
+    const { assert!(PANEL * L <= SPAN) };
     let mut cursor = u.cursor();
     for (panel, out) in out.chunks_mut(PANEL).enumerate() {
         let n = out.len();
@@ -225,33 +232,3 @@ fn prefetch<T>(panel: &[T]) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(AHEAD + line)) };
     }
 }
-
-macro_rules! with_simd {
-    ($wrapper:ident<$t:ty>, $c:ident, $lanes:ident, $stages:expr) => {
-        impl<F: Family, U: Argument<$c>, X: Input<$t>, G: Operand<$t>> WithSimd
-            for $wrapper<Pass<'_, F, U, X, G, $t>>
-        {
-            type Output = ();
-            #[inline(always)]
-            fn with_simd<S: Simd>(self, _: S) {
-                let Pass { f, x, u, g, out } = self.0;
-                blocks::<_, _, _, _, _, $lanes>(
-                    $stages(f),
-                    Pass {
-                        f: (),
-                        x,
-                        u,
-                        g,
-                        out,
-                    },
-                    self.1,
-                )
-            }
-        }
-    };
-}
-
-with_simd!(Vectors<f32>, f32, LANES, Exact);
-with_simd!(Vectors<f64>, f64, LANES_F64, Exact);
-with_simd!(Halves<f16>, f32, LANES, Quick);
-with_simd!(Halves<bf16>, f32, LANES, Quick);

@@ -12,7 +12,7 @@ use pulp::{Simd, WithSimd};
 use std::mem::MaybeUninit;
 
 /// The stages of a formula, for elements of type T.
-pub(super) trait Stages<T: Element<L>, const L: usize>: Copy {
+pub(in super::super) trait Stages<T: Element<L>, const L: usize>: Copy {
     type Exponential: Copy;
     type Reciprocal: Copy;
     /// Whether some elements may have to be done [`Stages::again`].
@@ -28,7 +28,7 @@ pub(super) trait Stages<T: Element<L>, const L: usize>: Copy {
 
 /// Those of [`Family::eval`].
 #[derive(Clone, Copy)]
-pub(super) struct Exact<F>(pub(super) F);
+pub(in super::super) struct Exact<F>(pub(in super::super) F);
 
 impl<F: Family, T: Element<L>, const L: usize> Stages<T, L> for Exact<F> {
     type Exponential = Twin<T::Vector>;
@@ -55,7 +55,7 @@ impl<F: Family, T: Element<L>, const L: usize> Stages<T, L> for Exact<F> {
 
 /// Those of [`Family::quick`].
 #[derive(Clone, Copy)]
-pub(super) struct Quick<F>(pub(super) F);
+pub(in super::super) struct Quick<F>(pub(in super::super) F);
 
 impl<F: Family> Quick<F> {
     #[inline(always)]
