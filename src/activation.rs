@@ -60,6 +60,14 @@ impl Softplus {
         self.threshold
     }
 
+    /// The threshold as PyTorch tests it: in f32 unless the tensor is f64.
+    pub(crate) fn threshold_in(&self, single: bool) -> f64 {
+        match single {
+            true => self.threshold as f32 as f64,
+            false => self.threshold,
+        }
+    }
+
     /// Whether this is log(1 + exp(x)) for every x.
     pub(crate) fn is_plain(&self) -> bool {
         *self == Self::default()

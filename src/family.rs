@@ -30,6 +30,16 @@ pub(crate) trait Family: Copy + Send + Sync {
         self.value(x, e, self.reciprocal(x, e))
     }
 
+    /// f⁽ᵏ⁾(x) to the precision of a narrower type, where f32 is not enough for that.
+    #[inline(always)]
+    fn wide_exponential<R: Real>(self, x: R) -> R {
+        x
+    }
+    #[inline(always)]
+    fn wide<R: Real>(self, x: R, _e: R) -> R {
+        self.eval(x)
+    }
+
     /// The three stages to the precision of f32, for 16-bit results.
     #[inline(always)]
     fn quick_exponential<R: Real>(self, x: R, _: &Constants) -> R {
@@ -46,7 +56,7 @@ pub(crate) trait Family: Copy + Send + Sync {
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident of $exp:ident $argument:ident, $reciprocal:ident $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
+    ($name:ident, $function:ident of $exp:ident $argument:ident, $reciprocal:ident $(, wide $wide:ident)? $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
@@ -67,6 +77,16 @@ macro_rules! family {
             fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
                 formula::$function(x, e, r)
             }
+            $(
+                #[inline(always)]
+                fn wide_exponential<R: Real>(self, x: R) -> R {
+                    formula::wide::exp(x)
+                }
+                #[inline(always)]
+                fn wide<R: Real>(self, x: R, e: R) -> R {
+                    formula::wide::$wide(x, e)
+                }
+            )?
             $(
                 #[inline(always)]
                 fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {
@@ -91,16 +111,16 @@ macro_rules! family {
 
 family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick gate MISH);
 family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick mish_d1_reciprocal MISH_D1 scaled);
-family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal);
+family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal, wide mish_d2);
 family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick log1p_quotient SOFTPLUS);
 family!(SoftplusD1, softplus_d1 of exp_down negated, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
-family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal);
+family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal, wide softplus_d2);
 family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
 family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal,
     quick tanh_softplus_d1_quotient TANH_SOFTPLUS_D1 scaled);
-family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal);
+family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal, wide tanh_softplus_d2);
 
-/// Softplus with β or a threshold.
+/// Softplus with β, and perhaps a threshold.
 #[derive(Clone, Copy)]
 pub(crate) struct Parametric<const ORDER: u8> {
     pub(crate) softplus: Softplus,
@@ -126,6 +146,76 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
     fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
         formula::softplus_parametric(x, e, r, ORDER, &self.softplus, self.single)
     }
+
+    #[inline(always)]
+    fn wide_exponential<R: Real>(self, x: R) -> R {
+        formula::wide::exp_parametric(x, &self.softplus)
+    }
+
+    #[inline(always)]
+    fn wide<R: Real>(self, x: R, e: R) -> R {
+        formula::wide::softplus_parametric(x, e, ORDER, &self.softplus)
+    }
+}
+
+/// A derivative of softplus with a threshold, from that without: PyTorch's default, β being 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Thresholded<F, const ORDER: u8> {
+    pub(crate) plain: F,
+    pub(crate) threshold: f64,
+}
+
+impl<F, const ORDER: u8> Thresholded<F, ORDER> {
+    /// `value`, and above the threshold the branch, times `scale`.
+    #[inline(always)]
+    fn branch<R: Real>(self, x: R, value: R, scale: f64) -> R {
+        let above = match ORDER {
+            0 => x,
+            1 => R::lit(scale),
+            _ => R::lit(0.0),
+        };
+        R::if_gt(x, R::lit(self.threshold), above, value)
+    }
+}
+
+impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
+    const SINGLE: bool = F::SINGLE;
+    const QUICK: Option<&'static Constants> = F::QUICK;
+    const QUICK_SCALED: bool = F::QUICK_SCALED;
+
+    #[inline(always)]
+    fn exponential<R: Real>(self, x: R) -> Twin<R> {
+        self.plain.exponential(x)
+    }
+    #[inline(always)]
+    fn reciprocal<R: Real>(self, x: R, e: Twin<R>) -> [R; 2] {
+        self.plain.reciprocal(x, e)
+    }
+    #[inline(always)]
+    fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
+        self.branch(x, self.plain.value(x, e, r), 1.0)
+    }
+    #[inline(always)]
+    fn wide_exponential<R: Real>(self, x: R) -> R {
+        self.plain.wide_exponential(x)
+    }
+    #[inline(always)]
+    fn wide<R: Real>(self, x: R, e: R) -> R {
+        self.branch(x, self.plain.wide(x, e), 1.0)
+    }
+    #[inline(always)]
+    fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {
+        self.plain.quick_exponential(x, c)
+    }
+    #[inline(always)]
+    fn quick_reciprocal<R: Real>(self, x: R, e: R, c: &Constants) -> R {
+        self.plain.quick_reciprocal(x, e, c)
+    }
+    #[inline(always)]
+    fn quick<R: Real>(self, x: R, e: R, r: R, c: &Constants) -> R {
+        let scale = if F::QUICK_SCALED { 1.0 / R::UNSCALE } else { 1.0 };
+        self.branch(x, self.plain.quick(x, e, r, c), scale)
+    }
 }
 
 /// Evaluates `$body` with `$f` bound to the [`Family`] of an activation and an order of 0, 1 or 2.
@@ -150,6 +240,24 @@ macro_rules! with_family {
             (Activation::Softplus(s), 0) if s.is_plain() => case!(SoftplusD0),
             (Activation::Softplus(s), 1) if s.is_plain() => case!(SoftplusD1),
             (Activation::Softplus(s), 2) if s.is_plain() => case!(SoftplusD2),
+            (Activation::Softplus(s), 0) if s.beta() == 1.0 => {
+                case!(Thresholded::<_, 0> {
+                    plain: SoftplusD0,
+                    threshold: s.threshold_in(single)
+                })
+            }
+            (Activation::Softplus(s), 1) if s.beta() == 1.0 => {
+                case!(Thresholded::<_, 1> {
+                    plain: SoftplusD1,
+                    threshold: s.threshold_in(single)
+                })
+            }
+            (Activation::Softplus(s), 2) if s.beta() == 1.0 => {
+                case!(Thresholded::<_, 2> {
+                    plain: SoftplusD2,
+                    threshold: s.threshold_in(single)
+                })
+            }
             (Activation::Softplus(softplus), 0) => case!(Parametric::<0> { softplus, single }),
             (Activation::Softplus(softplus), 1) => case!(Parametric::<1> { softplus, single }),
             (Activation::Softplus(softplus), _) => case!(Parametric::<2> { softplus, single }),

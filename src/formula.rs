@@ -26,8 +26,10 @@ use crate::twin::{fast_two_sum, Twin};
 mod decay;
 pub(crate) mod quick;
 mod softplus;
+pub(crate) mod wide;
 
 pub(crate) use decay::*;
+use softplus::pytorch_product;
 pub(crate) use softplus::*;
 
 /// Σ cᵢxⁱ, two terms at a time: half the latency of Horner's rule.

@@ -155,9 +155,13 @@ impl Chunk {
     #[inline(always)]
     fn in_f64<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
         let mut results = [0.0; CHUNK];
-        for (i, result) in results.iter_mut().enumerate() {
-            let x = self.argument::<A, U>(i).get() as f64;
-            let mut y = self.g[i] as f64 * f.eval(A::F64::of(x)).get();
+        let mut exponentials = [0.0; CHUNK];
+        let x = |i| A::F64::of(self.argument::<A, U>(i).get() as f64);
+        for (i, e) in exponentials.iter_mut().enumerate() {
+            *e = f.wide_exponential(x(i)).get();
+        }
+        for (i, (result, e)) in results.iter_mut().zip(exponentials).enumerate() {
+            let mut y = self.g[i] as f64 * f.wide(x(i), A::F64::of(e)).get();
             if U::CHAINED {
                 y *= self.affine[0][i] as f64;
             }

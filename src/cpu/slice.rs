@@ -126,23 +126,30 @@ impl<F: Family, U: Argument<f32>, X: Input<f32>, G: Operand<f32>> Loop for Pass<
             }
             let x = self.x.part(chunk * CHUNK, out.len());
             let g = self.g.part(chunk * CHUNK, out.len());
-            for (i, out) in out.iter_mut().enumerate() {
-                let [scale, shift] = affine.each_ref().map(|a| a[i]);
+            let argument = |i: usize, out: &MaybeUninit<f32>| {
                 let x = A::F32::of(x.get(i, out));
-                let u = if U::PLAIN {
-                    x
-                } else {
-                    x.fma(A::F32::of(scale), A::F32::of(shift))
-                };
-                if F::SINGLE {
-                    let y = self.f.eval(u).get();
-                    let y = g.slice().map_or(y, |g| g[i] * y);
-                    out.write(if U::CHAINED { y * scale } else { y });
-                } else {
-                    let y = self.f.eval(A::F64::of(u.get() as f64)).get();
-                    let y = g.slice().map_or(y, |g| g[i] as f64 * y);
-                    out.write((if U::CHAINED { y * scale as f64 } else { y }) as f32);
+                match U::PLAIN {
+                    true => x,
+                    false => x.fma(A::F32::of(affine[0][i]), A::F32::of(affine[1][i])),
                 }
+            };
+            if F::SINGLE {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let y = self.f.eval(argument(i, out)).get();
+                    let y = g.slice().map_or(y, |g| g[i] * y);
+                    out.write(if U::CHAINED { y * affine[0][i] } else { y });
+                }
+                continue;
+            }
+            let wide = |i: usize, out: &MaybeUninit<f32>| A::F64::of(argument(i, out).get() as f64);
+            let mut exponentials = [0.0; CHUNK];
+            for (i, (e, out)) in exponentials.iter_mut().zip(out.iter()).enumerate() {
+                *e = self.f.wide_exponential(wide(i, out)).get();
+            }
+            for (i, (out, e)) in out.iter_mut().zip(exponentials).enumerate() {
+                let y = self.f.wide(wide(i, out), A::F64::of(e)).get();
+                let y = g.slice().map_or(y, |g| g[i] as f64 * y);
+                out.write((if U::CHAINED { y * affine[0][i] as f64 } else { y }) as f32);
             }
         }
     }

@@ -135,7 +135,7 @@ pub(crate) fn softplus_parametric<R: Real>(
     softplus: &Softplus,
     single: bool,
 ) -> R {
-    let (beta, threshold) = (softplus.beta(), softplus.threshold());
+    let (beta, threshold) = (softplus.beta(), R::lit(softplus.threshold_in(single)));
     let (zero, b) = (R::lit(0.0), R::lit(beta));
     let product = x * b;
     let (smooth, above) = match order {
@@ -152,11 +152,14 @@ pub(crate) fn softplus_parametric<R: Real>(
         1 => (softplus_d1(x, e, reciprocal), R::lit(1.0)),
         _ => (softplus_d2(x, e, reciprocal) * b, zero),
     };
-    // The test is PyTorch's: in f32 unless the tensor is f64.
-    if single {
-        let product = (x * R::lit(beta as f32 as f64)).to_single();
-        R::if_gt(product, R::lit(threshold as f32 as f64), above, smooth)
-    } else {
-        R::if_gt(product, R::lit(threshold), above, smooth)
+    R::if_gt(pytorch_product(x, softplus, single), threshold, above, smooth)
+}
+
+/// βx as PyTorch compares it with the threshold: in f32 unless the tensor is f64.
+#[inline(always)]
+pub(super) fn pytorch_product<R: Real>(x: R, softplus: &Softplus, single: bool) -> R {
+    match single {
+        true => (x * R::lit(softplus.beta() as f32 as f64)).to_single(),
+        false => x * R::lit(softplus.beta()),
     }
 }
