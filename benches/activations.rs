@@ -37,10 +37,12 @@ fn main() {
         .without_plots()
         .configure_from_args();
     let mut rows = vec![];
-    for size in plan::sizes() {
-        for case in plan::cases(size, quick) {
-            rows.extend(bench(&mut criterion, case));
-        }
+    let further = if quick { vec![] } else { plan::further() };
+    let cases = plan::sizes()
+        .into_iter()
+        .flat_map(|size| plan::cases(size, quick));
+    for case in cases.chain(further) {
+        rows.extend(bench(&mut criterion, case));
     }
     criterion.final_summary();
     if rows.is_empty() || !measures {
@@ -53,7 +55,7 @@ fn main() {
 
 /// The case as a benchmark, unless the command line filters it out.
 fn bench(criterion: &mut Criterion, case: Case) -> Option<Row> {
-    let name = format!("{}/{}", case.activation, case.pass.name());
+    let name = format!("{}/{}", case.op(), case.pass.name());
     let mut group = criterion.benchmark_group(name + if case.mapped { "-mapped" } else { "" });
     let elements = case.elements as u64;
     group.throughput(match case.bytes() {

@@ -5,7 +5,7 @@ use super::memory;
 use super::plan::SIZES;
 use super::race::Race;
 use candle_core::{DType, Device, Module, Result, Tensor, Var};
-use candle_mish::{Activation, Derivative};
+use candle_mish::{Activation, Derivative, Softplus};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::f64::consts::TAU;
@@ -29,6 +29,8 @@ pub enum Pass {
     Forward,
     /// (x, g) ↦ g·f′(x), the kernel alone.
     Backward,
+    /// (x, g) ↦ g·f″(x), the same.
+    Second,
     /// Forward and backward through candle's autograd, from a gradient of ones. Both sides pay for candle's own
     /// part: making the ones, and filling a gradient with zeros and adding to it, once per tensor.
     Train,
@@ -39,6 +41,7 @@ impl Pass {
         match self {
             Self::Forward => "forward",
             Self::Backward => "backward",
+            Self::Second => "second derivative",
             Self::Train => "train",
         }
     }
@@ -55,11 +58,21 @@ pub struct Case {
 }
 
 impl Case {
+    /// The activation, with its parameters where they are not the default.
+    pub fn op(&self) -> String {
+        match self.activation {
+            Activation::Softplus(s) if s != Softplus::default() => {
+                format!("softplus({}, {})", s.beta(), s.threshold())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The bytes that one fused kernel has to read and write: 2n forward, 3n backward.
     pub fn bytes(&self) -> Option<usize> {
         let tensors = match self.pass {
             Pass::Forward => 2,
-            Pass::Backward => 3,
+            Pass::Backward | Pass::Second => 3,
             Pass::Train => return None,
         };
         Some(tensors * self.elements * self.dtype.size_in_bytes())
@@ -81,7 +94,10 @@ impl Case {
         // Between the sizes of the throughput cases only the cost of a call counts, against relu.
         let is_main = SIZES.contains(&elements);
         let is_mish_f32 = activation == Activation::Mish && dtype == DType::F32;
-        let run_composed = is_main && !self.mapped && (elements <= COMPOSED_MAX || is_mish_f32);
+        let run_composed = is_main
+            && Activation::ALL.contains(&activation)
+            && !self.mapped
+            && (elements <= COMPOSED_MAX || is_mish_f32);
         let mut race = Race::default();
         match self.pass {
             Pass::Forward => {
@@ -92,9 +108,10 @@ impl Case {
                     race.add(COMPOSED, move || composed(&input));
                 }
             }
-            Pass::Backward => {
+            Pass::Backward | Pass::Second => {
                 let (x, g) = (x.clone(), normal(elements, dtype, 2)?);
-                let op = Derivative::new(activation, 1)?;
+                let order = if self.pass == Pass::Second { 2 } else { 1 };
+                let op = Derivative::new(activation, order)?;
                 race.add(OURS, move || x.apply_op2(&g, op));
             }
             Pass::Train => {

@@ -3,7 +3,7 @@
 use super::cases::{Case, Pass};
 use super::memory::CAN_KEEP_MAPPED;
 use candle_core::DType;
-use candle_mish::Activation;
+use candle_mish::{Activation, Softplus};
 
 pub const KI: usize = 1 << 10;
 pub const MI: usize = 1 << 20;
@@ -52,6 +52,29 @@ pub fn cases(elements: usize, quick: bool) -> Vec<Case> {
             if CAN_KEEP_MAPPED && elements >= 16 * MI && dtype == DType::F32 {
                 cases.push(Case { mapped: true, ..case });
             }
+        }
+    }
+    cases
+}
+
+/// What no goal is set for: second derivatives, and softplus with PyTorch's default threshold and with another β.
+pub fn further() -> Vec<Case> {
+    let parametric = |beta, threshold| Softplus::new(beta, threshold).expect("valid").into();
+    let parametric = [parametric(1.0, 20.0), parametric(100.0, 20.0)];
+    let mut cases = vec![];
+    for activation in Activation::ALL.into_iter().chain(parametric) {
+        let passes: &[_] = match parametric.contains(&activation) {
+            true => &[Pass::Forward, Pass::Backward, Pass::Second],
+            false => &[Pass::Second],
+        };
+        for (pass, dtype) in passes.iter().flat_map(|pass| DTYPES.map(|dtype| (*pass, dtype))) {
+            cases.push(Case {
+                activation,
+                pass,
+                dtype,
+                elements: 16 * KI,
+                mapped: false,
+            });
         }
     }
     cases

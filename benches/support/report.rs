@@ -68,7 +68,7 @@ impl Row {
         let case = &self.case;
         format!(
             "{} {} {} {}",
-            case.activation,
+            case.op(),
             case.pass.name(),
             case.dtype.as_str(),
             size_name(case.elements)
@@ -86,7 +86,7 @@ impl Row {
             .iter()
             .map(|(name, melem)| (name.clone(), json!({ "melem_s": melem })));
         json!({
-            "op": self.case.activation.name(),
+            "op": self.case.op(),
             "pass": self.case.pass.name(),
             "dtype": self.case.dtype.as_str(),
             "elements": self.case.elements,
@@ -127,11 +127,11 @@ pub fn throughput(rows: &[Row], with_peers: bool) -> String {
     text += &" ---: |".repeat(columns.len());
     for row in rows.iter().filter(|row| SIZES.contains(&row.case.elements)) {
         let Case {
-            activation,
             pass,
             dtype,
             elements,
             mapped,
+            ..
         } = row.case;
         let pass = if mapped {
             "forward, mapped output"
@@ -140,7 +140,8 @@ pub fn throughput(rows: &[Row], with_peers: bool) -> String {
         };
         write!(
             text,
-            "\n| {activation} | {pass} | {} | {} |",
+            "\n| {} | {pass} | {} | {} |",
+            row.case.op(),
             dtype.as_str(),
             size_name(elements)
         )
@@ -161,16 +162,12 @@ pub fn small(rows: &[Row]) -> String {
         .iter()
         .filter(|row| row.case.pass == Pass::Forward && SMALL.contains(&row.case.elements))
     {
-        let Case {
-            activation,
-            dtype,
-            elements,
-            ..
-        } = row.case;
+        let Case { dtype, elements, .. } = row.case;
         let nanos = |contender| row.seconds(contender).map(|s| s * 1e9);
         writeln!(
             text,
-            "| {activation} | {} | {elements} | {} | {} | {} |",
+            "| {} | {} | {elements} | {} | {} | {} |",
+            row.case.op(),
             dtype.as_str(),
             number(nanos(OURS)),
             number(nanos(RELU)),
