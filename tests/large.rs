@@ -1,5 +1,5 @@
 //! Outputs of 32 MiB and more, on fresh pages and on pages that are already mapped, to which several threads store past
-//! the caches where they have AVX-512: the bits are those of small tensors.
+//! the caches where they have AVX-512 or AVX2: the bits are those of small tensors.
 
 mod support;
 
