@@ -199,44 +199,23 @@ macro_rules! kernel {
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
                 #[cfg(target_arch = "x86_64")]
                 if $is_staged {
-                    let (stages, streams) = ($stages(f), isa.streams);
+                    let out = &mut *out;
+                    let blocks = Blocks {
+                        stages: $stages(f),
+                        pass: Pass {
+                            f: (),
+                            x,
+                            u,
+                            g,
+                            out,
+                        },
+                        streams: isa.streams,
+                    };
                     match isa.arch {
-                        pulp::Arch::V4(v4) => {
-                            let pass = Pass {
-                                f: (),
-                                x,
-                                u,
-                                g,
-                                out,
-                            };
-                            return avx512::run::<_, _, _, _, _, $avx512>(
-                                v4,
-                                Blocks {
-                                    stages,
-                                    pass,
-                                    streams,
-                                },
-                            );
-                        }
+                        pulp::Arch::V4(v4) => return avx512::run::<_, _, _, _, _, $avx512>(v4, blocks),
                         pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
-                            let pass = Pass {
-                                f: (),
-                                x,
-                                u,
-                                g,
-                                out,
-                            };
                             // SAFETY: it is.
-                            return unsafe {
-                                avx2::run::<_, _, _, _, _, $avx2>(
-                                    v3,
-                                    Blocks {
-                                        stages,
-                                        pass,
-                                        streams,
-                                    },
-                                )
-                            };
+                            return unsafe { avx2::run::<_, _, _, _, _, $avx2>(v3, blocks) };
                         }
                         _ => {}
                     }

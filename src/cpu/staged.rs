@@ -29,7 +29,7 @@ pub(super) struct Blocks<'a, T, S, U, X, G> {
     pub(super) streams: bool,
 }
 
-/// Vectors between the stages of a formula: 1 KiB of L1 for each number that is kept.
+/// Vectors between the stages of a formula: at most 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;
 
 /// Scale and shift of vector after vector: most panels are in one channel, or in a table.
