@@ -30,7 +30,7 @@ pub(crate) trait Family: Copy + Send + Sync {
         self.value(x, e, self.reciprocal(x, e))
     }
 
-    /// f⁽ᵏ⁾(x) to the precision of a narrower type, where f32 is not enough for that.
+    /// f⁽ᵏ⁾(x) to the precision of a narrower type, where f32 is not enough for that, in two stages.
     #[inline(always)]
     fn wide_exponential<R: Real>(self, x: R) -> R {
         x
@@ -161,11 +161,16 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
 /// A derivative of softplus with a threshold, from that without: PyTorch's default, β being 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Thresholded<F, const ORDER: u8> {
-    pub(crate) plain: F,
-    pub(crate) threshold: f64,
+    plain: F,
+    threshold: f64,
 }
 
 impl<F, const ORDER: u8> Thresholded<F, ORDER> {
+    pub(crate) fn new(plain: F, softplus: Softplus, single: bool) -> Self {
+        let threshold = softplus.threshold_in(single);
+        Self { plain, threshold }
+    }
+
     /// `value`, and above the threshold the branch, times `scale`.
     #[inline(always)]
     fn branch<R: Real>(self, x: R, value: R, scale: f64) -> R {
@@ -241,22 +246,13 @@ macro_rules! with_family {
             (Activation::Softplus(s), 1) if s.is_plain() => case!(SoftplusD1),
             (Activation::Softplus(s), 2) if s.is_plain() => case!(SoftplusD2),
             (Activation::Softplus(s), 0) if s.beta() == 1.0 => {
-                case!(Thresholded::<_, 0> {
-                    plain: SoftplusD0,
-                    threshold: s.threshold_in(single)
-                })
+                case!(Thresholded::<_, 0>::new(SoftplusD0, s, single))
             }
             (Activation::Softplus(s), 1) if s.beta() == 1.0 => {
-                case!(Thresholded::<_, 1> {
-                    plain: SoftplusD1,
-                    threshold: s.threshold_in(single)
-                })
+                case!(Thresholded::<_, 1>::new(SoftplusD1, s, single))
             }
             (Activation::Softplus(s), 2) if s.beta() == 1.0 => {
-                case!(Thresholded::<_, 2> {
-                    plain: SoftplusD2,
-                    threshold: s.threshold_in(single)
-                })
+                case!(Thresholded::<_, 2>::new(SoftplusD2, s, single))
             }
             (Activation::Softplus(softplus), 0) => case!(Parametric::<0> { softplus, single }),
             (Activation::Softplus(softplus), 1) => case!(Parametric::<1> { softplus, single }),

@@ -45,6 +45,7 @@ pub(crate) trait Real:
     }
     /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual. From below: T = m/M
     /// then has a positive residual, and mish(−0) the sign that it should.
+    #[inline(always)]
     fn recip(self) -> Self {
         Self::lit(Self::BELOW_ONE) / self
     }

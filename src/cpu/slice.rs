@@ -212,10 +212,10 @@ macro_rules! kernel {
                         streams: isa.streams,
                     };
                     match isa.arch {
-                        pulp::Arch::V4(v4) => return avx512::run::<_, _, _, _, _, $avx512>(v4, blocks),
+                        pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, blocks),
                         pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
                             // SAFETY: it is.
-                            return unsafe { avx2::run::<_, _, _, _, _, $avx2>(v3, blocks) };
+                            return unsafe { avx2::run::<$avx2>(v3, blocks) };
                         }
                         _ => {}
                     }

@@ -17,7 +17,8 @@ use super::slice::Pass;
 use crate::formula::quick::VANISHING;
 use crate::real::Real;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
-pub(super) use stages::{Exact, Quick, Stages};
+use stages::Stages;
+pub(super) use stages::{Exact, Quick};
 use std::mem::MaybeUninit;
 use vector::{Element, Vector};
 
@@ -63,18 +64,23 @@ macro_rules! for_parameters {
     };
 }
 
-impl<T, S, U: Copy, X, G> Blocks<'_, T, S, U, X, G> {
+/// What is compiled for an instruction set, over vectors of `L` elements.
+pub(super) trait Run<const L: usize> {
+    fn run(self);
+}
+
+impl<T, S, U, X, G, const L: usize> Run<L> for Blocks<'_, T, S, U, X, G>
+where
+    T: Element<L>,
+    S: Stages<T, L>,
+    U: Argument<T::Compute>,
+    X: Input<T>,
+    G: Operand<T>,
+{
     /// Calls [`block`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros,
     /// of what comes before and after.
     #[inline(always)]
-    fn run<const L: usize>(self)
-    where
-        T: Element<L>,
-        S: Stages<T, L>,
-        U: Argument<T::Compute>,
-        X: Input<T>,
-        G: Operand<T>,
-    {
+    fn run(self) {
         let Self {
             stages,
             pass,

@@ -1,9 +1,8 @@
 //! Vectors of 256 bits. The processor needs AVX2, FMA and F16C.
 
 use super::vector::{element, vector, Element, Vector};
-use super::{Blocks, Stages};
-use crate::cpu::argument::{Argument, Values};
-use crate::cpu::operand::{Input, Operand};
+use super::Run;
+use crate::cpu::argument::Values;
 use crate::real::{constants, Real};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -18,35 +17,22 @@ pub(in super::super) fn is_complete(_: V3) -> bool {
 
 /// # Safety
 /// The processor has to have F16C.
-pub(in super::super) unsafe fn run<T, S, U, X, G, const L: usize>(_: V3, blocks: Blocks<'_, T, S, U, X, G>)
-where
-    T: Element<L>,
-    S: Stages<T, L>,
-    U: Argument<T::Compute>,
-    X: Input<T>,
-    G: Operand<T>,
-{
+pub(in super::super) unsafe fn run<const L: usize>(_: V3, blocks: impl Run<L>) {
     #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
-    fn compiled<T, S, U, X, G, const L: usize>(blocks: Blocks<'_, T, S, U, X, G>)
-    where
-        T: Element<L>,
-        S: Stages<T, L>,
-        U: Argument<T::Compute>,
-        X: Input<T>,
-        G: Operand<T>,
-    {
-        blocks.run::<L>()
+    fn compiled<const L: usize>(blocks: impl Run<L>) {
+        blocks.run()
     }
     // SAFETY: a `V3` exists only where the processor has the others, and for F16C the caller answers.
     unsafe { compiled(blocks) }
 }
 
+// `recip` is a division: the 12 bits of `vrcpps` are too few for one residual, and processors differ in them.
 vector!(
     F32 of f32 in __m256, single,
     operators Add add _mm256_add_ps, Sub sub _mm256_sub_ps, Mul mul _mm256_mul_ps, Div div _mm256_div_ps;
     _mm256_set1_ps _mm256_loadu_ps _mm256_xor_ps abs_ps _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps,
     masks greater_ps is_any_ps first_ps choose_ps,
-    recip F32::rough, to_single (|v: F32| v),
+    to_single (|v: F32| v),
     shift _mm256_slli_epi32<23> _mm256_castps_si256 _mm256_castsi256_ps
 );
 vector!(
@@ -54,7 +40,7 @@ vector!(
     operators Add add _mm256_add_pd, Sub sub _mm256_sub_pd, Mul mul _mm256_mul_pd, Div div _mm256_div_pd;
     _mm256_set1_pd _mm256_loadu_pd _mm256_xor_pd abs_pd _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd,
     masks greater_pd is_any_pd first_pd choose_pd,
-    recip F64::rough, to_single F64::round_to_single,
+    to_single F64::round_to_single,
     shift _mm256_slli_epi64<52> _mm256_castpd_si256 _mm256_castsi256_pd
 );
 
@@ -102,20 +88,7 @@ masks!(
     choose_pd _mm256_blendv_pd
 );
 
-// No `vrcpps`: its result is not the same on all processors, and no faster where there is a division for it.
-impl F32 {
-    #[inline(always)]
-    fn rough(self) -> Self {
-        Self::lit(Self::BELOW_ONE) / self
-    }
-}
-
 impl F64 {
-    #[inline(always)]
-    fn rough(self) -> Self {
-        Self::lit(Self::BELOW_ONE) / self
-    }
-
     #[inline(always)]
     fn round_to_single(self) -> Self {
         // SAFETY: the processor has the instructions, as with all of the vector.

@@ -1,9 +1,8 @@
 //! Vectors of 512 bits. The processor needs AVX-512 F, BW, CD, DQ and VL.
 
 use super::vector::{element, vector, Element, Vector};
-use super::{Blocks, Stages};
-use crate::cpu::argument::{Argument, Values};
-use crate::cpu::operand::{Input, Operand};
+use super::Run;
+use crate::cpu::argument::Values;
 use crate::real::{constants, Real};
 use core::arch::x86_64::*;
 use core::ops::{Add, Div, Mul, Neg, Sub};
@@ -11,24 +10,10 @@ use half::{bf16, f16};
 use pulp::x86::V4;
 use std::mem::MaybeUninit;
 
-pub(in super::super) fn run<T, S, U, X, G, const L: usize>(_: V4, blocks: Blocks<'_, T, S, U, X, G>)
-where
-    T: Element<L>,
-    S: Stages<T, L>,
-    U: Argument<T::Compute>,
-    X: Input<T>,
-    G: Operand<T>,
-{
+pub(in super::super) fn run<const L: usize>(_: V4, blocks: impl Run<L>) {
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
-    fn compiled<T, S, U, X, G, const L: usize>(blocks: Blocks<'_, T, S, U, X, G>)
-    where
-        T: Element<L>,
-        S: Stages<T, L>,
-        U: Argument<T::Compute>,
-        X: Input<T>,
-        G: Operand<T>,
-    {
-        blocks.run::<L>()
+    fn compiled<const L: usize>(blocks: impl Run<L>) {
+        blocks.run()
     }
     // SAFETY: a `V4` exists only where the processor has them.
     unsafe { compiled(blocks) }

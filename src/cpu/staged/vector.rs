@@ -38,7 +38,7 @@ macro_rules! vector {
         operators $($trait:ident $method:ident $op:ident),*;
         $set1:ident $load:ident $xor:ident $abs:ident $fmadd:ident $min:ident $max:ident,
         masks $greater:ident $any:ident $first:ident $choose:ident,
-        recip $recip:expr, to_single $to_single:expr,
+        $(recip $recip:expr,)? to_single $to_single:expr,
         shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
     ) => {
         #[derive(Clone, Copy)]
@@ -123,10 +123,12 @@ macro_rules! vector {
                 // SAFETY: the processor has the instructions, as said above.
                 Self(unsafe { $fmadd(self.0, b.0, c.0) })
             }
-            #[inline(always)]
-            fn recip(self) -> Self {
-                $recip(self)
-            }
+            $(
+                #[inline(always)]
+                fn recip(self) -> Self {
+                    $recip(self)
+                }
+            )?
             #[inline(always)]
             fn to_single(self) -> Self {
                 $to_single(self)
