@@ -61,7 +61,7 @@ template <typename T> MISH_INLINE Twin<T> one_plus(T b, T high) {
 
 // What a/b leaves over when q = a.high·r is taken, r ≈ 1/b.
 template <typename T> MISH_INLINE T residual(Twin<T> a, Twin<T> b, T q, T r) {
-    return fused(-q, b.high, a.high) + fused(-q, b.low, a.low * r);
+    return fused(a.low, r, fused(-q, b.low, fused(-q, b.high, a.high)));
 }
 
 template <typename T> MISH_INLINE Reciprocal<T> gate_reciprocal(Twin<T> e) {
@@ -109,7 +109,7 @@ template <typename T> MISH_INLINE Reciprocal<T> mish_d1_reciprocal(Twin<T> e) {
     T half_square = total * (total * (T(0.5) * R::UNSCALE));
     Twin<T> big_m = fast_two_sum(T(1) / R::UNSCALE + e.high, e.low + half_square);
     T r = recip(big_m.high);
-    return Reciprocal<T>{r, r * (fused(-r, big_m.high, T(1)) - r * big_m.low)};
+    return Reciprocal<T>{r, r * fused(-r, big_m.low, fused(-r, big_m.high, T(1)))};
 }
 
 template <typename T> MISH_INLINE T mish_d1(T x) {
@@ -125,8 +125,8 @@ template <typename T> MISH_INLINE T mish_d1(T x) {
     T r = rough + correction;
     T x1 = one + x;
     T p = (x * e.high) * r;
-    T low = fused(e.high, x - (x1 - one), e.low * fused(half_e, T(2), x1));
-    T k = fused(e.high, x1, fused(-half_square, p, half_square) + low);
+    T rest = fused(-half_square, p, fused(e.low, fused(half_e, T(1.5), x1), half_square));
+    T k = fused(e.high, x1, rest);
     T above = fused(fused(p, e.high + scale, -scale), r, one);
 #if defined(__METAL_VERSION__)
     // Metal takes the last product for zero long before the result is.
@@ -134,43 +134,33 @@ template <typename T> MISH_INLINE T mish_d1(T x) {
 #else
     T below = fused(k, rough, k * correction);
 #endif
-    return if_gt(x, T(0.25), above, below);
+    return if_gt(T(0), x, below, above);
 }
 
-// t without the bits that the sum 2 + t has no room for.
-template <typename T> MISH_INLINE T shortened(T t, bool shorten) {
-    return shorten ? if_gt(T(0.125), t, t, (t + T(2)) - T(2)) : t;
-}
-
-// t, not scaled, and u = t/(2 + t), of the shortened t.
-template <typename T> MISH_INLINE Reciprocal<T> log1p_quotient(Twin<T> t, bool shorten) {
-    T small = sum(t) * Real<T>::UNSCALE;
-    return Reciprocal<T>{small, shortened(small, shorten) / (small + T(2))};
+// t to two bits less than it has, not scaled, and u = t/(2 + t) of that.
+template <typename T> MISH_INLINE Reciprocal<T> log1p_quotient(Twin<T> t) {
+    T shorter = shortened(sum(t)) * Real<T>::UNSCALE;
+    return Reciprocal<T>{shorter, shorter / (shorter + T(2))};
 }
 
 // log1p(t) = t − u·inner and t = shorter + low, not scaled.
 template <typename T> struct Log1p {
-    T shorter, low, inner;
+    T low, inner;
 };
 
-template <typename T> MISH_INLINE Log1p<T> log1p_parts(Twin<T> t, Reciprocal<T> quotient, bool shorten) {
+template <typename T> MISH_INLINE Log1p<T> log1p_parts(Twin<T> t, Reciprocal<T> quotient) {
     typedef Real<T> R;
-    T small = quotient.first, u = quotient.second;
-    T shorter = shortened(small, shorten);
-    T rounding = fast_two_sum(t.high, t.low).low;
+    T shorter = quotient.first, u = quotient.second;
+    T low = fused(t.low, T(R::UNSCALE), fused(t.high, T(R::UNSCALE), -shorter));
     T w = u * u;
-    T series = R::log1p(w);
-    if (!shorten) return Log1p<T>{shorter, rounding * R::UNSCALE, fused(-w, series, shorter)};
-    T low = fused(rounding, T(R::UNSCALE), small - shorter);
-    return Log1p<T>{shorter, low, shorter + fused(low, T(1.5), -w * series)};
+    return Log1p<T>{low, fused(-w, R::log1p(w), fused(low, T(1.6), shorter))};
 }
 
 template <typename T> MISH_INLINE T softplus(T x) {
-    typedef Real<T> R;
     Twin<T> t = exp_twin(minus_abs(x), NoLow());
-    Reciprocal<T> quotient = log1p_quotient(t, R::SOFTPLUS_SHORTENED);
-    Log1p<T> log1p = log1p_parts(t, quotient, R::SOFTPLUS_SHORTENED);
-    return log1p.shorter + (fused(-quotient.second, log1p.inner, log1p.low) + at_least(x, T(0)));
+    Reciprocal<T> quotient = log1p_quotient(t);
+    Log1p<T> log1p = log1p_parts(t, quotient);
+    return quotient.first + fused(-quotient.second, log1p.inner, log1p.low + at_least(x, T(0)));
 }
 
 // r, scaled, and rest, with 1/(1 + e) = r(1 + rest).
@@ -246,7 +236,7 @@ template <typename T> MISH_INLINE Reciprocal<T> tanh_softplus_d1_reciprocal(T x,
     Twin<T> big_m = fast_two_sum(head.high, small * (small * by_sign(x, T(0.5), T(1))));
     T low = big_m.low + head.low;
     T r = recip(big_m.high);
-    return Reciprocal<T>{r, fused(-r, big_m.high, T(1)) - r * low};
+    return Reciprocal<T>{r, fused(-r, low, fused(-r, big_m.high, T(1)))};
 }
 
 template <typename T> MISH_INLINE T tanh_softplus_d1(T x) {
@@ -300,10 +290,10 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
     T smooth, above;
     if (ORDER == 0) {
         Twin<T> e = exp_twin(minus_abs(u.high), away);
-        Reciprocal<T> reciprocal = log1p_quotient(e, true);
+        Reciprocal<T> reciprocal = log1p_quotient(e);
         T scaled_u = reciprocal.second * (T(1) / R::UNSCALE);
         Twin<T> t = fast_two_sum(e.high, e.low);
-        Twin<T> log1p = fast_two_sum(t.high, -scaled_u * log1p_parts(e, reciprocal, true).inner);
+        Twin<T> log1p = fast_two_sum(t.high, -scaled_u * log1p_parts(e, reciprocal).inner);
         T r = recip_full(p.beta);
         T quotient = log1p.high * r;
         T rest = fused(-quotient, p.beta, log1p.high);

@@ -100,7 +100,7 @@ pub(crate) fn minus_abs<R: Real>(x: R) -> R {
 /// Chooses by the sign of x.
 #[inline(always)]
 fn by_sign<R: Real>(x: R, negative: f64, positive: f64) -> R {
-    R::if_gt(R::lit(0.0), x, R::lit(negative), R::lit(positive))
+    x.if_negative(R::lit(negative), R::lit(positive))
 }
 
 /// 1 + b, b scaled, as a sum of two, of which the first is known. Where an ulp of b is above 1, the 1 may be lost, and
@@ -113,7 +113,7 @@ fn one_plus<R: Real>(b: R, high: R) -> Twin<R> {
 /// What a/(b.high + b.low) leaves over when q = a.high·r is taken, r ≈ 1/b and b = a + 1 or b = a + c, c ≥ 0.
 #[inline(always)]
 fn residual<R: Real>(a: Twin<R>, b: Twin<R>, q: R, r: R) -> R {
-    (-q).fma(b.high, a.high) + (-q).mla(b.low, a.low * r)
+    a.low.mla(r, (-q).mla(b.low, (-q).fma(b.high, a.high)))
 }
 
 /// For [`gate`]: e²/2 and the low part of e; and 1/M, roughly.
@@ -172,10 +172,10 @@ pub(crate) fn mish_d1_reciprocal<R: Real>(_: R, e: Twin<R>) -> [R; 2] {
     // M, scaled: 1 + s is exact, or s is too small to matter.
     let big_m = fast_two_sum(R::lit(1.0 / R::UNSCALE) + e.high, e.low + half_square);
     let r = big_m.high.recip();
-    [r, r * ((-r).fma(big_m.high, R::lit(1.0)) - r * big_m.low)]
+    [r, r * (-r).mla(big_m.low, (-r).fma(big_m.high, R::lit(1.0)))]
 }
 
-/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M, and above ¼ as 1 + (x·e(1 + e)/M − 1)/M, whose error is divided
+/// mish′ = (e(1 + x) + (e²/2)(1 − x·e/M))/M, and for x > 0 as 1 + (x·e(1 + e)/M − 1)/M, whose error is divided
 /// by M.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R, e: Twin<R>, [rough, correction]: [R; 2]) -> R {
@@ -187,9 +187,9 @@ pub(crate) fn mish_d1<R: Real>(x: R, e: Twin<R>, [rough, correction]: [R; 2]) ->
     let r = rough + correction;
     let x1 = one + x;
     let p = (x * e.high) * r;
-    // The low part of e counts in e(1 + x) and in e²/2, that of 1 + x in e(1 + x).
-    let low = e.high.mla(x - (x1 - one), e.low * half.mla(R::lit(2.0), x1));
-    let k = e.high.fma(x1, (-half_square).fma(p, half_square) + low);
+    // The low part of e counts in e(1 + x) and in e²/2, there with 1 − x·e/M and about three quarters of its weight.
+    let rest = (-half_square).mla(p, e.low.mla(half.mla(R::lit(1.5), x1), half_square));
+    let k = e.high.fma(x1, rest);
     let above = p.fma(e.high + scale, -scale).fma(r, one);
-    R::if_gt(x, R::lit(0.25), above, k.fma(rough, k * correction))
+    x.if_negative(k.fma(rough, k * correction), above)
 }

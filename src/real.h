@@ -37,6 +37,8 @@ MISH_INLINE float magnitude(float a) { return fabsf(a); }
 MISH_INLINE double magnitude(double a) { return fabs(a); }
 MISH_INLINE unsigned bits_of(float a) { return __float_as_uint(a); }
 MISH_INLINE float float_of(unsigned a) { return __uint_as_float(a); }
+MISH_INLINE unsigned long long bits_of(double a) { return __double_as_longlong(a); }
+MISH_INLINE double double_of(unsigned long long a) { return __longlong_as_double(a); }
 #else
 MISH_INLINE float fused(float a, float b, float c) { return std::fma(a, b, c); }
 MISH_INLINE double fused(double a, double b, double c) { return std::fma(a, b, c); }
@@ -44,6 +46,8 @@ MISH_INLINE float magnitude(float a) { return std::fabs(a); }
 MISH_INLINE double magnitude(double a) { return std::fabs(a); }
 MISH_INLINE uint32_t bits_of(float a) { uint32_t b; std::memcpy(&b, &a, 4); return b; }
 MISH_INLINE float float_of(uint32_t a) { float b; std::memcpy(&b, &a, 4); return b; }
+MISH_INLINE uint64_t bits_of(double a) { uint64_t b; std::memcpy(&b, &a, 8); return b; }
+MISH_INLINE double double_of(uint64_t a) { double b; std::memcpy(&b, &a, 8); return b; }
 #endif
 
 // 1/a, off by 2 ulp at most for a in 2^-120 to 2^120; whoever calls it corrects the rest with a residual.
@@ -69,6 +73,12 @@ template <typename T> MISH_INLINE T at_most(T a, T high) { return if_gt(a, high,
 // Chooses by the sign of x.
 template <typename T> MISH_INLINE T by_sign(T x, T negative, T positive) { return if_gt(T(0), x, negative, positive); }
 
+// To two bits less than it has, to nearest.
+MISH_INLINE float shortened(float a) { return float_of((bits_of(a) + 2) & ~3u); }
+#if !defined(__METAL_VERSION__)
+MISH_INLINE double shortened(double a) { return double_of((bits_of(a) + 2) & ~3ull); }
+#endif
+
 // c0 + c1·x + (c2 + c3·x)·w + …
 template <typename T> MISH_INLINE T in_pairs(T, T, T c0) { return c0; }
 template <typename T> MISH_INLINE T in_pairs(T x, T, T c0, T c1) { return fused(c1, x, c0); }
@@ -92,7 +102,6 @@ template <> struct Real<float> {
     MISH_CONSTANT float BELOW_ONE = 1.0f - 1.0f / 16384.0f;
     MISH_CONSTANT float LOWEST = -125.0f;
     MISH_CONSTANT float SATURATED = 12.0f;
-    MISH_CONSTANT bool SOFTPLUS_SHORTENED = true;
 
     static MISH_INLINE float exp(float r) {
         return polynomial(r, 0.49999993451716157f, 0.16666520689870967f, 0.04166838736220404f,
@@ -122,7 +131,6 @@ template <> struct Real<double> {
     MISH_CONSTANT double BELOW_ONE = 1.0 - 1.0 / 1073741824.0;
     MISH_CONSTANT double LOWEST = -760.0;
     MISH_CONSTANT double SATURATED = 22.0;
-    MISH_CONSTANT bool SOFTPLUS_SHORTENED = false;
 
     static MISH_INLINE double exp(double r) {
         return polynomial(r, 0.5000000000000011, 0.16666666666666413, 0.041666666666530267, 0.008333333333494336,
@@ -137,11 +145,7 @@ template <> struct Real<double> {
 #if defined(__CUDACC__)
         return __hiloint2double(__double2loint(z) << 20, 0);
 #else
-        uint64_t b;
-        std::memcpy(&b, &z, 8);
-        b <<= 52;
-        std::memcpy(&z, &b, 8);
-        return z;
+        return double_of(bits_of(z) << 52);
 #endif
     }
 };

@@ -39,7 +39,7 @@ impl<R: Real> Decay<R> {
         let scaled = fast_two_sum(t.high, t.low);
         let t = scaled.scale(R::lit(R::UNSCALE));
         let (zero, one) = (R::lit(0.0), R::lit(1.0));
-        let factor = Twin::new(R::if_gt(zero, x, one, t.high), R::if_gt(zero, x, zero, t.low));
+        let factor = Twin::new(x.if_negative(one, t.high), x.if_negative(zero, t.low));
         Self {
             t,
             lead: scaled.mul(factor),
@@ -77,7 +77,7 @@ pub(crate) fn tanh_softplus_d1_reciprocal<R: Real>(x: R, t: Twin<R>) -> [R; 2] {
     let big_m = fast_two_sum(first.high, small * (small * by_sign(x, 0.5, 1.0)));
     let low = big_m.low + first.low;
     let r = big_m.high.recip();
-    [r, (-r).fma(big_m.high, R::lit(1.0)) - r * low]
+    [r, (-r).mla(low, (-r).fma(big_m.high, R::lit(1.0)))]
 }
 
 /// T′ = (lead·r)·((1 + t)·r)·(1 + 2·rest).
@@ -87,7 +87,7 @@ pub(crate) fn tanh_softplus_d1<R: Real>(x: R, t: Twin<R>, [r, rest]: [R; 2]) -> 
     let t = fast_two_sum(t.high, t.low);
     let small = t.high * unscale;
     let a = fast_two_sum(one, small);
-    let factor = R::if_gt(R::lit(0.0), x, one, small);
+    let factor = x.if_negative(one, small);
     // t or t², with the relative weight of t.low in it.
     let lead = t.high * factor;
     let lead_low = (t.low * factor).mla(by_sign(x, 1.0, 2.0), t.high.fma(factor, -lead));

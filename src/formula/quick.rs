@@ -147,7 +147,7 @@ pub(crate) fn softplus_d1<R: Real>(_: R, _: R, sigmoid: R, _: &Constants) -> R {
 pub(crate) fn tanh_softplus_d1_quotient<R: Real>(x: R, scaled: R, c: &Constants) -> R {
     let t = scaled * R::lit(R::UNSCALE);
     let m = (t * by_sign(x, 0.5, 1.0)).mla(t, by_sign(x, c[5], 0.5 * c[6]) + t);
-    let factor = R::if_gt(R::lit(0.0), x, R::lit(1.0), t);
+    let factor = x.if_negative(R::lit(1.0), t);
     factor * (R::lit(c[7]) + t) / (m * m)
 }
 

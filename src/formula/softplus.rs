@@ -5,61 +5,39 @@ use crate::activation::Softplus;
 use crate::real::Real;
 use crate::twin::{fast_two_sum, two_product, Twin};
 
-/// For [`softplus`]: t, not scaled, and u = t/(2 + t), of the [`shortened`] t.
+/// For [`softplus`]: t, not scaled, to two bits less than it has, and u = t/(2 + t) of that.
+///
+/// From ½ on, the sum 2 + t has no room for those bits, so that u is off by the rounding of the division alone; below,
+/// the rounding of the sum matters less and less.
 #[inline(always)]
 pub(crate) fn log1p_quotient<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
-    log1p_quotient_of(t, R::SOFTPLUS_SHORTENED)
-}
-
-#[inline(always)]
-fn log1p_quotient_of<R: Real>(t: Twin<R>, shorten: bool) -> [R; 2] {
-    let small = t.sum() * R::lit(R::UNSCALE);
-    [small, shortened(small, shorten) / (small + R::lit(2.0))]
-}
-
-/// t without the bits that the sum 2 + t has no room for, so that u is off by the rounding of the division alone. Below
-/// ⅛ that rounding does not matter.
-#[inline(always)]
-fn shortened<R: Real>(t: R, shorten: bool) -> R {
-    let two = R::lit(2.0);
-    if shorten {
-        R::if_gt(R::lit(0.125), t, t, (t + two) - two)
-    } else {
-        t
-    }
+    let short = t.sum().shortened() * R::lit(R::UNSCALE);
+    [short, short / (short + R::lit(2.0))]
 }
 
 /// log(1 + eˣ) = max(x, 0) + log1p(t) with t = exp(−|x|).
 #[inline(always)]
-pub(crate) fn softplus<R: Real>(x: R, t: Twin<R>, [small, u]: [R; 2]) -> R {
-    let Log1p { short, low, inner } = log1p(t, [small, u], R::SOFTPLUS_SHORTENED);
-    short + ((-u).mla(inner, low) + x.at_least(0.0))
+pub(crate) fn softplus<R: Real>(x: R, t: Twin<R>, [short, u]: [R; 2]) -> R {
+    let Log1p { low, inner } = log1p(t, [short, u]);
+    short + (-u).mla(inner, low + x.at_least(0.0))
 }
 
 /// log1p(t) = t − u·inner and t = short + low, not scaled.
 struct Log1p<R> {
-    short: R,
     low: R,
     inner: R,
 }
 
 /// 2·artanh(u), of which t − t·u comes first, for the shortened t, and log1p′·low for the rest of t, with
-/// log1p′ = 1/(1 + t) ≈ 1 − 3u/2 where there is much of it.
+/// log1p′ = 1/(1 + t) ≈ 1 − 1.6u where there is much of it.
 #[inline(always)]
-fn log1p<R: Real>(t: Twin<R>, [small, u]: [R; 2], shorten: bool) -> Log1p<R> {
-    let short = shortened(small, shorten);
-    let (rounding, unscale) = (fast_two_sum(t.high, t.low).low, R::lit(R::UNSCALE));
+fn log1p<R: Real>(t: Twin<R>, [short, u]: [R; 2]) -> Log1p<R> {
+    let unscale = R::lit(R::UNSCALE);
+    // The first difference is exact, unless it is subnormal and too small to matter.
+    let low = t.low.fma(unscale, t.high.fma(unscale, -short));
     let w = u * u;
-    let series = polynomial(R::LOG1P, w);
-    if shorten {
-        let low = rounding.mla(unscale, small - short);
-        let inner = short + low.mla(R::lit(1.5), -w * series);
-        Log1p { short, low, inner }
-    } else {
-        let low = rounding * unscale;
-        let inner = (-w).mla(series, short);
-        Log1p { short, low, inner }
-    }
+    let inner = (-w).mla(polynomial(R::LOG1P, w), low.mla(R::lit(1.6), short));
+    Log1p { low, inner }
 }
 
 /// For [`softplus_d1`]: r, scaled, and rest, with 1/(1 + e) = r(1 + rest).
@@ -119,7 +97,7 @@ pub(crate) fn exp_parametric<R: Real>(x: R, order: u8, softplus: &Softplus) -> T
 #[inline(always)]
 pub(crate) fn parametric_reciprocal<R: Real>(x: R, e: Twin<R>, order: u8) -> [R; 2] {
     match order {
-        0 => log1p_quotient_of(e, true),
+        0 => log1p_quotient(x, e),
         1 => sigmoid_reciprocal(x, e),
         _ => one_plus_reciprocal(x, e),
     }
@@ -143,7 +121,7 @@ pub(crate) fn softplus_parametric<R: Real>(
             let unscale = R::lit(R::UNSCALE);
             let scaled_u = reciprocal[1] * R::lit(1.0 / R::UNSCALE);
             let t = fast_two_sum(e.high, e.low);
-            let log1p = fast_two_sum(t.high, -scaled_u * log1p(e, reciprocal, true).inner);
+            let log1p = fast_two_sum(t.high, -scaled_u * log1p(e, reciprocal).inner);
             let quotient = log1p.high / b;
             let rest = (-quotient).fma(b, log1p.high) + (log1p.low + t.low);
             let linear = R::if_gt(product, zero, x, zero);

@@ -32,16 +32,16 @@ vector!(
     operators Add add _mm256_add_ps, Sub sub _mm256_sub_ps, Mul mul _mm256_mul_ps, Div div _mm256_div_ps;
     _mm256_set1_ps _mm256_loadu_ps _mm256_xor_ps abs_ps _mm256_fmadd_ps _mm256_min_ps _mm256_max_ps,
     masks greater_ps is_any_ps first_ps choose_ps,
-    to_single (|v: F32| v),
-    shift _mm256_slli_epi32<23> _mm256_castps_si256 _mm256_castsi256_ps
+    if_negative _mm256_blendv_ps, to_single (|v: F32| v),
+    shift _mm256_slli_epi32<23> _mm256_castps_si256 _mm256_castsi256_ps, _mm256_set1_epi32 _mm256_add_epi32 _mm256_and_si256
 );
 vector!(
     F64 of f64 in __m256d, double,
     operators Add add _mm256_add_pd, Sub sub _mm256_sub_pd, Mul mul _mm256_mul_pd, Div div _mm256_div_pd;
     _mm256_set1_pd _mm256_loadu_pd _mm256_xor_pd abs_pd _mm256_fmadd_pd _mm256_min_pd _mm256_max_pd,
     masks greater_pd is_any_pd first_pd choose_pd,
-    to_single F64::round_to_single,
-    shift _mm256_slli_epi64<52> _mm256_castpd_si256 _mm256_castsi256_pd
+    if_negative _mm256_blendv_pd, to_single F64::round_to_single,
+    shift _mm256_slli_epi64<52> _mm256_castpd_si256 _mm256_castsi256_pd, _mm256_set1_epi64x _mm256_add_epi64 _mm256_and_si256
 );
 
 macro_rules! masks {

@@ -25,7 +25,7 @@ vector!(
     _mm512_set1_ps _mm512_loadu_ps _mm512_xor_ps _mm512_abs_ps _mm512_fmadd_ps _mm512_min_ps _mm512_max_ps,
     masks greater_ps is_any_ps first_ps choose_ps,
     recip F32::rough, to_single (|v: F32| v),
-    shift _mm512_slli_epi32<23> _mm512_castps_si512 _mm512_castsi512_ps
+    shift _mm512_slli_epi32<23> _mm512_castps_si512 _mm512_castsi512_ps, _mm512_set1_epi32 _mm512_add_epi32 _mm512_and_si512
 );
 vector!(
     F64 of f64 in __m512d, double,
@@ -33,7 +33,7 @@ vector!(
     _mm512_set1_pd _mm512_loadu_pd _mm512_xor_pd _mm512_abs_pd _mm512_fmadd_pd _mm512_min_pd _mm512_max_pd,
     masks greater_pd is_any_pd first_pd choose_pd,
     recip F64::rough, to_single F64::round_to_single,
-    shift _mm512_slli_epi64<52> _mm512_castpd_si512 _mm512_castsi512_pd
+    shift _mm512_slli_epi64<52> _mm512_castpd_si512 _mm512_castsi512_pd, _mm512_set1_epi64 _mm512_add_epi64 _mm512_and_si512
 );
 
 macro_rules! masks {

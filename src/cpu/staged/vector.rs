@@ -38,8 +38,8 @@ macro_rules! vector {
         operators $($trait:ident $method:ident $op:ident),*;
         $set1:ident $load:ident $xor:ident $abs:ident $fmadd:ident $min:ident $max:ident,
         masks $greater:ident $any:ident $first:ident $choose:ident,
-        $(recip $recip:expr,)? to_single $to_single:expr,
-        shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident
+        $(recip $recip:expr,)? $(if_negative $blend:ident,)? to_single $to_single:expr,
+        shift $shift:ident<$mantissa:literal> $to_bits:ident $of_bits:ident, $set1_int:ident $add_int:ident $and:ident
     ) => {
         #[derive(Clone, Copy)]
         pub(in super::super) struct $name($register);
@@ -139,6 +139,11 @@ macro_rules! vector {
                 Self(unsafe { $of_bits($shift::<$mantissa>($to_bits(self.0))) })
             }
             #[inline(always)]
+            fn shortened(self) -> Self {
+                // SAFETY: the processor has the instructions, as said above.
+                Self(unsafe { $of_bits($and($add_int($to_bits(self.0), $set1_int(2)), $set1_int(!3))) })
+            }
+            #[inline(always)]
             fn abs(self) -> Self {
                 // SAFETY: the processor has the instructions, as said above.
                 Self(unsafe { $abs(self.0) })
@@ -148,6 +153,13 @@ macro_rules! vector {
                 // SAFETY: the processor has the instructions, as said above.
                 Self(unsafe { $choose($greater(a.0, b.0), t.0, e.0) })
             }
+            $(
+                #[inline(always)]
+                fn if_negative(self, t: Self, e: Self) -> Self {
+                    // SAFETY: the processor has the instructions, as said above.
+                    Self(unsafe { $blend(e.0, t.0, self.0) })
+                }
+            )?
             // The instructions return their second operand where one is NaN.
             #[inline(always)]
             fn at_least(self, low: f64) -> Self {
