@@ -103,15 +103,15 @@ const MISH_D1_AT_ROOT: [f64; 5] = [
     -0.015799712389707565,
 ];
 
-/// mish′ as in `formula.rs`, scaled; next to the root, where the terms cancel, by its polynomial.
+/// mish′ = (e/M)(1 + x + (e/2)(1 − x·e/M)), scaled; next to the root, where the terms cancel, by its polynomial.
 #[inline(always)]
 pub(crate) fn mish_d1<R: Real>(x: R, e: R, r: R, _: &Constants) -> R {
-    let x = to_saturation(x);
-    let half_square = e * (e * R::lit(0.5 * R::UNSCALE));
-    let tail = (-half_square).mla(x * e * (r * R::lit(R::UNSCALE)), half_square);
-    let elsewhere = e.mla(R::lit(1.0) + x, tail) * r;
+    let (x, one) = (to_saturation(x), R::lit(1.0));
+    let quotient = e * r;
+    let inner = (-x).mla(quotient * R::lit(R::UNSCALE), one);
+    let elsewhere = quotient * (e * R::lit(0.5 * R::UNSCALE)).mla(inner, one + x);
     let d = (x + R::lit(1.1924312114715576)) + R::lit(3.043937594950088e-9);
-    let at_root = d * R::lit(1.0 / R::UNSCALE) * polynomial(&MISH_D1_AT_ROOT, d);
+    let at_root = d * polynomial(&MISH_D1_AT_ROOT.map(|c| c / R::UNSCALE), d);
     R::if_gt(R::lit(0.125), d.abs(), at_root, elsewhere)
 }
 
