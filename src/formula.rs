@@ -188,7 +188,7 @@ pub(crate) fn mish_d1<R: Real>(x: R, e: Twin<R>, [rough, correction]: [R; 2]) ->
     let x1 = one + x;
     let p = (x * e.high) * r;
     // The low part of e counts in e(1 + x) and in e²/2, there with 1 − x·e/M and about three quarters of its weight.
-    let rest = (-half_square).mla(p, e.low.mla(half.mla(R::lit(1.5), x1), half_square));
+    let rest = (-half_square).fma(p, e.low.mla(half.mla(R::lit(1.5), x1), half_square));
     let k = e.high.fma(x1, rest);
     let above = p.fma(e.high + scale, -scale).fma(r, one);
     x.if_negative(k.fma(rough, k * correction), above)

@@ -19,7 +19,7 @@ pub(crate) fn log1p_quotient<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
 #[inline(always)]
 pub(crate) fn softplus<R: Real>(x: R, t: Twin<R>, [short, u]: [R; 2]) -> R {
     let Log1p { low, inner } = log1p(t, [short, u]);
-    short + (-u).mla(inner, low + x.at_least(0.0))
+    short + (-u).fma(inner, low + x.at_least(0.0))
 }
 
 /// log1p(t) = t − u·inner and t = short + low, not scaled.
