@@ -98,6 +98,6 @@ fn add(line: &str, rows: &mut [Row]) {
             && !row.case.mapped
     });
     if let (Some(row), Some(peer), Some(melem)) = (row, found["peer"].as_str(), found["melem_s"].as_f64()) {
-        row.peers.push((peer.to_string(), melem));
+        row.peer_lap(peer, melem);
     }
 }

@@ -114,12 +114,26 @@ impl Contender {
 }
 
 impl Time {
-    fn of(mut samples: Vec<f64>) -> Self {
-        samples.sort_by(f64::total_cmp);
+    fn of(samples: Vec<f64>) -> Self {
         Self {
-            median: samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN),
-            min: samples.first().copied().unwrap_or(f64::NAN),
+            min: samples.iter().copied().fold(f64::NAN, f64::min),
             samples: samples.len(),
+            median: median(samples),
         }
     }
+
+    /// Of several races of the same contenders: the median of the medians.
+    pub fn of_laps(laps: &[Self]) -> Self {
+        Self {
+            median: median(laps.iter().map(|lap| lap.median).collect()),
+            min: laps.iter().map(|lap| lap.min).fold(f64::NAN, f64::min),
+            samples: laps.iter().map(|lap| lap.samples).sum(),
+        }
+    }
+}
+
+/// The upper one of two; NaN of none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -2,31 +2,55 @@
 
 use super::cases::{Case, Pass, COMPOSED, COPY, FRESH, OURS, RELU};
 use super::plan::{size_name, SIZES, SMALL};
-use super::race::Time;
+use super::race::{median, Time};
 use serde_json::{json, Value};
 use std::fmt::Write;
 
 /// What one case took.
 pub struct Row {
     pub case: Case,
-    pub times: Vec<(&'static str, Time)>,
-    /// Peers in other languages: name and 10⁶ elements per second.
-    pub peers: Vec<(String, f64)>,
+    /// What each contender took, lap by lap.
+    laps: Vec<(&'static str, Vec<Time>)>,
+    /// The same of peers in other languages, in 10⁶ elements per second.
+    peers: Vec<(String, Vec<f64>)>,
 }
 
 impl Row {
-    pub fn new(case: Case, times: Vec<(&'static str, Time)>) -> Self {
+    pub fn new(case: Case) -> Self {
         Self {
             case,
-            times,
+            laps: vec![],
             peers: vec![],
         }
     }
 
+    /// Adds what a race of all contenders gave.
+    pub fn lap(&mut self, times: Vec<(&'static str, Time)>) {
+        for (name, time) in times {
+            match self.laps.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, laps)) => laps.push(time),
+                None => self.laps.push((name, vec![time])),
+            }
+        }
+    }
+
+    /// Adds what a peer gave.
+    pub fn peer_lap(&mut self, name: &str, melem: f64) {
+        match self.peers.iter_mut().find(|(known, _)| known == name) {
+            Some((_, laps)) => laps.push(melem),
+            None => self.peers.push((name.to_string(), vec![melem])),
+        }
+    }
+
+    /// What a contender took over all laps.
+    fn time(&self, contender: &str) -> Option<Time> {
+        let (_, laps) = self.laps.iter().find(|(name, _)| *name == contender)?;
+        Some(Time::of_laps(laps))
+    }
+
     /// Seconds per call, the median.
     pub fn seconds(&self, contender: &str) -> Option<f64> {
-        let (_, time) = self.times.iter().find(|(name, _)| *name == contender)?;
-        Some(time.median)
+        Some(self.time(contender)?.median)
     }
 
     /// 10⁶ elements per second.
@@ -36,8 +60,7 @@ impl Row {
 
     /// 10⁶ elements per second of ours in its best sample: what it does when nothing disturbs it.
     pub fn best(&self) -> Option<f64> {
-        let (_, time) = self.times.iter().find(|(name, _)| *name == OURS)?;
-        Some(self.case.elements as f64 / time.min / 1e6)
+        Some(self.case.elements as f64 / self.time(OURS)?.min / 1e6)
     }
 
     /// 10⁹ bytes per second that ours reads and writes.
@@ -55,7 +78,7 @@ impl Row {
         self.peers
             .iter()
             .find(|(peer, _)| peer == name)
-            .map(|(_, melem)| *melem)
+            .map(|(_, laps)| median(laps.clone()))
     }
 
     /// How many times as fast as the peer ours is.
@@ -76,7 +99,8 @@ impl Row {
     }
 
     pub fn json(&self) -> Value {
-        let times = self.times.iter().map(|(name, time)| {
+        let times = self.laps.iter().map(|(name, laps)| {
+            let time = Time::of_laps(laps);
             let nanos = |seconds: f64| (seconds * 1e10).round() / 10.0;
             let value = json!({ "median_ns": nanos(time.median), "min_ns": nanos(time.min), "samples": time.samples });
             (name.to_string(), value)
@@ -84,7 +108,7 @@ impl Row {
         let peers = self
             .peers
             .iter()
-            .map(|(name, melem)| (name.clone(), json!({ "melem_s": melem })));
+            .map(|(name, laps)| (name.clone(), json!({ "melem_s": median(laps.clone()) })));
         json!({
             "op": self.case.op(),
             "pass": self.case.pass.name(),
