@@ -160,7 +160,12 @@ template <typename T> MISH_INLINE T softplus(T x) {
     Twin<T> t = exp_twin(minus_abs(x), NoLow());
     Reciprocal<T> quotient = log1p_quotient(t);
     Log1p<T> log1p = log1p_parts(t, quotient);
-    return quotient.first + fused(-quotient.second, log1p.inner, log1p.low + at_least(x, T(0)));
+    T value = quotient.first + fused(-quotient.second, log1p.inner, log1p.low + at_least(x, T(0)));
+#if defined(__METAL_VERSION__)
+    // Metal takes the low part for zero long before the result is; down there log1p(t) = t.
+    value = if_gt(x, T(-40), value, sum(t) * Real<T>::UNSCALE);
+#endif
+    return value;
 }
 
 // r, scaled, and rest, with 1/(1 + e) = r(1 + rest).
