@@ -97,7 +97,8 @@ fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String 
         text += &format!("{note}.\n");
     }
     text += "
-Made by `cargo bench --bench peers`. Medians, from 16 Ki to 1 Mi of three rounds of everyone; inputs are 3·randn; outputs are fresh in every call unless it says mapped.
+Made by `cargo bench --bench peers`. Medians, from 16 Ki to 1 Mi of three rounds of everyone; inputs are 3·randn; outputs
+are fresh in every call unless it says mapped.
 Throughputs are in 10⁶ elements per second; GB/s counts what one fused kernel reads and writes. The copy is by memcpy,
 on as many threads, into mapped memory. `train` is forward and backward through candle's autograd.
 ";

@@ -173,7 +173,8 @@ macro_rules! fused {
             }
             #[inline(always)]
             fn shortened(self) -> Self {
-                $t::from_bits((self.to_bits() + 2) & !3)
+                // A NaN may have all bits set; what is added to it later is one, too.
+                $t::from_bits(self.to_bits().wrapping_add(2) & !3)
             }
             #[inline(always)]
             fn abs(self) -> Self {
