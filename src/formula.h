@@ -134,7 +134,7 @@ template <typename T> MISH_INLINE T mish_d1(T x) {
 #else
     T below = fused(k, rough, k * correction);
 #endif
-    return if_gt(T(0), x, below, above);
+    return by_sign(x, below, above);
 }
 
 // t to two bits less than it has, not scaled, and u = t/(2 + t) of that.
