@@ -10,16 +10,18 @@ mod output;
 mod slice;
 #[cfg(target_arch = "x86_64")]
 mod staged;
+mod table;
 mod walk;
 
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
-use argument::Itself;
+use crate::plan::Function;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Error, Layout, Result};
 use operand::One;
 use slice::Kernel;
+use table::Evaluation;
 use walk::Source;
 
 pub(crate) use affine::affine;
@@ -36,14 +38,14 @@ const UNIT: usize = 4 * 1024;
 
 /// f⁽⁰⁾(x), contiguous.
 pub(crate) fn forward(activation: Activation, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-    let op = activation.name();
+    let function = Function { activation, order: 0 };
     with_family!(activation, 0, x.dtype(), f => {
         match x {
-            CpuStorage::F32(x) => Ok(CpuStorage::F32(unary(op, f, x, layout)?)),
-            CpuStorage::F64(x) => Ok(CpuStorage::F64(unary(op, f, x, layout)?)),
-            CpuStorage::F16(x) => Ok(CpuStorage::F16(unary(op, f, x, layout)?)),
-            CpuStorage::BF16(x) => Ok(CpuStorage::BF16(unary(op, f, x, layout)?)),
-            _ => Err(unsupported(x.dtype(), op)),
+            CpuStorage::F32(x) => Ok(CpuStorage::F32(unary(function, f, x, layout)?)),
+            CpuStorage::F64(x) => Ok(CpuStorage::F64(unary(function, f, x, layout)?)),
+            CpuStorage::F16(x) => Ok(CpuStorage::F16(unary(function, f, x, layout)?)),
+            CpuStorage::BF16(x) => Ok(CpuStorage::BF16(unary(function, f, x, layout)?)),
+            _ => Err(unsupported(x.dtype(), function.name())),
         }
     })
 }
@@ -58,15 +60,15 @@ pub(crate) fn derivative(
     g_layout: &Layout,
 ) -> Result<CpuStorage> {
     use CpuStorage::{BF16, F16, F32, F64};
-    let op = activation.derivative_name(order);
+    let function = Function { activation, order };
     let layouts = [x_layout, g_layout];
     with_family!(activation, order, x.dtype(), f => {
         match (x, g) {
-            (F32(x), F32(g)) => Ok(F32(binary(op, f, x, g, layouts)?)),
-            (F64(x), F64(g)) => Ok(F64(binary(op, f, x, g, layouts)?)),
-            (F16(x), F16(g)) => Ok(F16(binary(op, f, x, g, layouts)?)),
-            (BF16(x), BF16(g)) => Ok(BF16(binary(op, f, x, g, layouts)?)),
-            (x, _) => Err(unsupported(x.dtype(), op)),
+            (F32(x), F32(g)) => Ok(F32(binary(function, f, x, g, layouts)?)),
+            (F64(x), F64(g)) => Ok(F64(binary(function, f, x, g, layouts)?)),
+            (F16(x), F16(g)) => Ok(F16(binary(function, f, x, g, layouts)?)),
+            (BF16(x), BF16(g)) => Ok(BF16(binary(function, f, x, g, layouts)?)),
+            (x, _) => Err(unsupported(x.dtype(), function.name())),
         }
     })
 }
@@ -75,47 +77,47 @@ fn unsupported(dtype: DType, op: &'static str) -> Error {
     Error::UnsupportedDTypeForOp(dtype, op).bt()
 }
 
-fn unary<T: Kernel, F: Family>(op: &'static str, f: F, x: &[T], layout: &Layout) -> Result<Vec<T>> {
+fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layout) -> Result<Vec<T>> {
+    let op = function.name();
     let len = element_count(op, layout, size_of::<T>())?;
     within(op, layout, x.len())?;
     if len == 0 {
         return Ok(Vec::new());
     }
+    let f = Evaluation::<T, F>::new(f, function, len);
     if let Some((start, end)) = layout.contiguous_offsets() {
         let x = &x[start..end];
-        return output::collect(op, len, |isa, range, out| {
-            T::run(isa, f, &x[range], Itself, One, out)
-        });
+        return output::collect(op, len, |isa, range, out| f.run(isa, &x[range], One, out));
     }
     let x = Source::new(op, x, layout)?;
     output::collect(op, len, |isa, range, out| {
-        walk::unary(&x, range, out, |_, x, out| T::run(isa, f, x, Itself, One, out))
+        walk::unary(&x, range, out, |_, x, out| f.run(isa, x, One, out))
     })
 }
 
 fn binary<T: Kernel, F: Family>(
-    op: &'static str,
+    function: Function,
     f: F,
     x: &[T],
     g: &[T],
     layouts: [&Layout; 2],
 ) -> Result<Vec<T>> {
+    let op = function.name();
     let len = element_count(op, layouts[0], size_of::<T>())?;
     within(op, layouts[0], x.len())?;
     within(op, layouts[1], g.len())?;
     if len == 0 {
         return Ok(Vec::new());
     }
+    let f = Evaluation::<T, F>::new(f, function, len);
     if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
         let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
         return output::collect(op, len, |isa, range, out| {
-            T::run(isa, f, &x[range.clone()], Itself, &g[range], out)
+            f.run(isa, &x[range.clone()], &g[range], out)
         });
     }
     let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
     output::collect(op, len, |isa, range, out| {
-        walk::binary([&x, &g], range, out, |_, x, g, out| {
-            T::run(isa, f, x, Itself, g, out)
-        })
+        walk::binary([&x, &g], range, out, |_, x, g, out| f.run(isa, x, g, out))
     })
 }

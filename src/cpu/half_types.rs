@@ -1,10 +1,10 @@
 //! f16 and bf16: conversions, and the loops for what `staged.rs` does not do.
 
-use super::argument::{fill, Argument};
+use super::argument::{fill, Argument, Itself};
 use super::operand::{Input, Operand};
 use super::slice::{Arithmetic, Loop, Pass, Scalar, CHUNK};
 use crate::family::Family;
-use crate::formula::quick::{product, Constants, VANISHING};
+use crate::formula::quick::product;
 use crate::real::Real;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -80,11 +80,7 @@ pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: 
     for (i, out) in pass.out.chunks_mut(CHUNK).enumerate() {
         let n = out.len();
         let (x, g) = (pass.x.part(i * CHUNK, n), pass.g.part(i * CHUNK, n));
-        let mut chunk = Chunk {
-            x: [0.0; CHUNK],
-            affine: [[1.0; CHUNK], [0.0; CHUNK]],
-            g: [1.0; CHUNK],
-        };
+        let mut chunk = Chunk::ZEROS;
         T::widen(x.read(out), &mut chunk.x[..n]);
         if !U::PLAIN {
             fill(&mut cursor, n, &mut chunk.affine);
@@ -92,13 +88,33 @@ pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: 
         if let Some(g) = g.slice() {
             T::widen(g, &mut chunk.g[..n]);
         }
-        let results = match F::QUICK {
-            Some(c) if A::FUSED => chunk.in_f32::<A, F, U>(pass.f, c, T::WIDE && g.slice().is_some()),
-            _ => chunk.in_f64::<A, F, U>(pass.f),
+        let results = match g.slice() {
+            Some(_) => chunk.products::<T, A, F, U>(pass.f),
+            None => chunk.factors::<A, F, U>(pass.f),
         };
         T::narrow(&results[..n], out);
     }
 }
+
+/// What [`half_pass`] multiplies by g, where there is no scale and shift; `to` is as long as x.
+#[inline(always)]
+pub(super) fn half_factors<T: Half, A: Arithmetic, F: Family>(f: F, x: &[T], to: &mut [f32]) {
+    for (x, to) in x.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
+        let mut chunk = Chunk::ZEROS;
+        T::widen(x, &mut chunk.x[..x.len()]);
+        let factors = chunk.factors::<A, F, Itself>(f);
+        to.copy_from_slice(&factors[..to.len()]);
+    }
+}
+
+/// Whether only a large g can bring a factor back into the range of f32's normal numbers.
+#[inline(always)]
+pub(super) fn vanishes(factor: f32) -> bool {
+    factor.abs() < f32::MIN_POSITIVE
+}
+
+/// Below half of this nothing is left in f32.
+const LEAST: f64 = 1.401298464324817e-45;
 
 /// Elements of a 16-bit type, widened, with their scale and shift, and factors.
 struct Chunk {
@@ -108,6 +124,12 @@ struct Chunk {
 }
 
 impl Chunk {
+    const ZEROS: Self = Self {
+        x: [0.0; CHUNK],
+        affine: [[1.0; CHUNK], [0.0; CHUNK]],
+        g: [1.0; CHUNK],
+    };
+
     #[inline(always)]
     fn argument<A: Arithmetic, U: Argument<f32>>(&self, i: usize) -> A::F32 {
         let (x, [scale, shift]) = (A::F32::of(self.x[i]), &self.affine);
@@ -117,55 +139,67 @@ impl Chunk {
         }
     }
 
+    /// f⁽ᵏ⁾, to be rounded once more; 0 for less than 2⁻¹⁵⁰.
     #[inline(always)]
-    fn in_f32<A: Arithmetic, F: Family, U: Argument<f32>>(
-        &self,
-        f: F,
-        c: &Constants,
-        wide: bool,
-    ) -> [f32; CHUNK] {
-        let (mut results, mut sizes) = ([0.0; CHUNK], [f32::INFINITY; CHUNK]);
-        for (i, (result, size)) in results.iter_mut().zip(&mut sizes).enumerate() {
-            let x = self.argument::<A, U>(i);
-            let e = f.quick_exponential(x, c);
-            let mut y = f.quick(x, e, f.quick_reciprocal(x, e, c), c);
-            if F::QUICK_SCALED {
-                *size = y.abs().get();
-                y = product(y, A::F32::of(self.g[i]));
-            }
-            if U::CHAINED {
-                y = y * A::F32::of(self.affine[0][i]);
-            }
-            *result = y.get();
-        }
-        // One by one, as no result may depend on its neighbours.
-        let vanishes = |size: &f32| *size < VANISHING as f32;
-        if wide && sizes.iter().any(vanishes) {
-            let instead = self.in_f64::<A, F, U>(f);
-            for (result, (size, instead)) in results.iter_mut().zip(sizes.iter().zip(instead)) {
-                if vanishes(size) {
-                    *result = instead;
+    fn factors<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
+        let mut factors = [0.0; CHUNK];
+        match F::QUICK {
+            Some(c) if A::FUSED => {
+                for (i, factor) in factors.iter_mut().enumerate() {
+                    let x = self.argument::<A, U>(i);
+                    let e = f.quick_exponential(x, c);
+                    let y = f.quick(x, e, f.quick_reciprocal(x, e, c), c);
+                    *factor = match F::QUICK_SCALED {
+                        true => product(y, A::F32::of(1.0)).get(),
+                        false => y.get(),
+                    };
                 }
             }
+            _ => factors = Self::narrowed(&self.in_f64::<A, F, U>(f)),
         }
-        results
+        factors
     }
 
-    /// Rounded to odd.
     #[inline(always)]
-    fn in_f64<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
-        let mut results = [0.0; CHUNK];
-        let mut exponentials = [0.0; CHUNK];
+    fn narrowed(wide: &[f64; CHUNK]) -> [f32; CHUNK] {
+        let mut factors = [0.0; CHUNK];
+        for (factor, y) in factors.iter_mut().zip(wide) {
+            *factor = match y.abs() < 0.5 * LEAST {
+                true => 0f32.copysign(*y as f32),
+                false => to_odd(*y),
+            };
+        }
+        factors
+    }
+
+    /// f⁽ᵏ⁾·g, and times the scale for a derivative by x.
+    #[inline(always)]
+    fn products<T: Half, A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
+        let scale = |i: usize| if U::CHAINED { self.affine[0][i] } else { 1.0 };
+        let factors = self.factors::<A, F, U>(f);
+        let mut products = [0.0; CHUNK];
+        for (i, y) in products.iter_mut().enumerate() {
+            *y = factors[i] * self.g[i] * scale(i);
+        }
+        if T::WIDE && factors.iter().any(|factor| vanishes(*factor)) {
+            let wide = self.in_f64::<A, F, U>(f);
+            // One by one, as no result may depend on its neighbours.
+            for i in (0..CHUNK).filter(|i| vanishes(factors[*i])) {
+                products[i] = to_odd(wide[i] * self.g[i] as f64 * scale(i) as f64);
+            }
+        }
+        products
+    }
+
+    #[inline(always)]
+    fn in_f64<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f64; CHUNK] {
+        let (mut results, mut exponentials) = ([0.0; CHUNK], [0.0; CHUNK]);
         let x = |i| A::F64::of(self.argument::<A, U>(i).get() as f64);
         for (i, e) in exponentials.iter_mut().enumerate() {
             *e = f.wide_exponential(x(i)).get();
         }
         for (i, (result, e)) in results.iter_mut().zip(exponentials).enumerate() {
-            let mut y = self.g[i] as f64 * f.wide(x(i), A::F64::of(e)).get();
-            if U::CHAINED {
-                y *= self.affine[0][i] as f64;
-            }
-            *result = to_odd(y);
+            *result = f.wide(x(i), A::F64::of(e)).get();
         }
         results
     }

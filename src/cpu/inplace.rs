@@ -1,15 +1,15 @@
 //! Activations whose output is their input.
 
-use super::argument::Itself;
 use super::operand::{InPlace, One};
 use super::output::{for_ranges, to_cache_line, SendPtr};
 use super::slice::Kernel;
+use super::table::Evaluation;
 use super::walk::{for_runs, DIRECT_MIN};
 use super::{unsupported, Isa, PARALLEL_MIN};
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
-use crate::plan::{by_stride, Collapsed};
+use crate::plan::{by_stride, Collapsed, Function};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, Layout, Result};
 use std::mem::MaybeUninit;
@@ -25,21 +25,29 @@ pub(crate) fn in_place(
     layout: &Layout,
     op: &'static str,
 ) -> Result<()> {
+    let function = Function { activation, order: 0 };
     with_family!(activation, 0, x.dtype(), f => match x {
-        CpuStorage::F16(x) => overwrite(op, f, x, layout),
-        CpuStorage::BF16(x) => overwrite(op, f, x, layout),
-        CpuStorage::F32(x) => overwrite(op, f, x, layout),
-        CpuStorage::F64(x) => overwrite(op, f, x, layout),
+        CpuStorage::F16(x) => overwrite(op, function, f, x, layout),
+        CpuStorage::BF16(x) => overwrite(op, function, f, x, layout),
+        CpuStorage::F32(x) => overwrite(op, function, f, x, layout),
+        CpuStorage::F64(x) => overwrite(op, function, f, x, layout),
         _ => Err(unsupported(x.dtype(), op)),
     })
 }
 
-fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: &Layout) -> Result<()> {
+fn overwrite<T: Kernel, F: Family>(
+    op: &'static str,
+    function: Function,
+    f: F,
+    x: &mut [T],
+    layout: &Layout,
+) -> Result<()> {
     let len = element_count(op, layout, size_of::<T>())?;
     within(op, layout, x.len())?;
     if len == 0 {
         return Ok(());
     }
+    let f = Evaluation::<T, F>::new(f, function, len);
     let isa = Isa::get();
     let layout = by_stride(layout);
     let shape = Collapsed::new(layout.dims(), [&layout]);
@@ -57,7 +65,7 @@ fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: 
                 let places = base.get().add(row + at % inner);
                 (InPlace::new(), std::slice::from_raw_parts_mut(places.cast(), n))
             };
-            T::run(isa, f, x, Itself, One, places);
+            f.run(isa, x, One, places);
             at += n;
         }
     };
@@ -73,7 +81,7 @@ fn overwrite<T: Kernel, F: Family>(op: &'static str, f: F, x: &mut [T], layout: 
                 }
             });
             // SAFETY: the runs cover all of the block.
-            T::run(isa, f, unsafe { InPlace::new() }, Itself, One, block);
+            f.run(isa, unsafe { InPlace::new() }, One, block);
             for_runs(&shape, places, |[first], done, n| {
                 for (i, result) in block[done..done + n].iter().enumerate() {
                     // SAFETY: as above; the kernel has written all of the block.

@@ -11,6 +11,11 @@ pub(crate) struct Isa {
     pub(super) streams: bool,
 }
 
+/// x86-64 has an FMA from AVX2 on, wasm has none.
+pub(super) const fn has_fma(is_scalar: bool) -> bool {
+    cfg!(target_arch = "aarch64") || cfg!(target_arch = "x86_64") && !is_scalar
+}
+
 impl Isa {
     /// The best that this processor has, or what `CANDLE_MISH_ISA` names, if the processor has it:
     /// `baseline`, `avx2` or `avx512`. Read once.
@@ -24,6 +29,11 @@ impl Isa {
 
     fn new(arch: pulp::Arch) -> Self {
         Self { arch, streams: false }
+    }
+
+    /// Whether there is an FMA: see [`has_fma`].
+    pub(super) fn has_fma(self) -> bool {
+        has_fma(matches!(self.arch, pulp::Arch::Scalar))
     }
 
     pub(super) fn streaming(self, streams: bool) -> Self {

@@ -2,10 +2,11 @@
 //! element becomes does not depend on its neighbours.
 
 use super::argument::{fill, Argument};
-use super::isa::Isa;
+use super::isa::{has_fma, Isa};
 use super::operand::{Input, Operand};
 #[cfg(target_arch = "x86_64")]
 use super::staged::{avx2, avx512, Blocks, Exact, Quick};
+use super::table::{HalfTable, NoTable, Table};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::{bf16, f16};
@@ -16,6 +17,8 @@ use std::mem::MaybeUninit;
 pub(super) trait Kernel: Copy + Send + Sync + 'static {
     /// What values are computed in.
     type Compute: Copy + Send + Sync;
+    /// What may stand in for [`Kernel::run`].
+    type Table: Table<Self>;
 
     /// out = f(u), times g where there is one. All of `out` is written.
     fn run<F: Family, U: Argument<Self::Compute>, X: Input<Self>, G: Operand<Self>>(
@@ -88,14 +91,13 @@ pub(super) trait Loop {
     fn run<A: Arithmetic>(self);
 }
 
-struct Dispatch<L>(L);
+pub(super) struct Dispatch<L>(pub(super) L);
 
 impl<L: Loop> WithSimd for Dispatch<L> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        // x86-64 has an FMA from AVX2 on, wasm has none.
-        if cfg!(target_arch = "aarch64") || cfg!(target_arch = "x86_64") && !S::IS_SCALAR {
+        if has_fma(S::IS_SCALAR) {
             self.0.run::<WithFma>()
         } else {
             self.0.run::<WithoutFma>()
@@ -183,9 +185,10 @@ impl<F: Family, U: Argument<f64>, X: Input<f64>, G: Operand<f64>> Loop for Pass<
 }
 
 macro_rules! kernel {
-    ($t:ident in $compute:ident, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr) => {
+    ($t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr) => {
         impl Kernel for $t {
             type Compute = $compute;
+            type Table = $table;
 
             fn run<F: Family, U: Argument<Self::Compute>, X: Input<Self>, G: Operand<Self>>(
                 isa: Isa,
@@ -226,7 +229,7 @@ macro_rules! kernel {
     };
 }
 
-kernel!(f32 in f32, Exact over 16 or 8, F::SINGLE);
-kernel!(f64 in f64, Exact over 8 or 4, true);
-kernel!(f16 in f32, Quick over 16 or 8, F::QUICK.is_some());
-kernel!(bf16 in f32, Quick over 16 or 8, F::QUICK.is_some());
+kernel!(f32 in f32, NoTable, Exact over 16 or 8, F::SINGLE);
+kernel!(f64 in f64, NoTable, Exact over 8 or 4, true);
+kernel!(f16 in f32, HalfTable<f16>, Quick over 16 or 8, F::QUICK.is_some());
+kernel!(bf16 in f32, HalfTable<bf16>, Quick over 16 or 8, F::QUICK.is_some());

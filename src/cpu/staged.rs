@@ -20,7 +20,7 @@ use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
 use stages::Stages;
 pub(super) use stages::{Exact, Quick};
 use std::mem::MaybeUninit;
-use vector::{Element, Vector};
+pub(super) use vector::{Element, Vector};
 
 /// A [`Pass`], in stages.
 pub(super) struct Blocks<'a, T, S, U, X, G> {
