@@ -19,7 +19,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
 use support::plan::{self, KI, MI, SIZES};
-use support::{bars, bars::Bar, cases::Case, machine, memory, python::Peers, report, report::Row};
+use support::{bars, bars::Bar, cases::Case, ceiling, machine, memory, python::Peers, report, report::Row};
 
 struct Options {
     out: Option<PathBuf>,
@@ -37,6 +37,12 @@ fn main() -> Result<()> {
     peers.notes.extend(machine::load());
     let mut rows = vec![];
     for size in plan::sizes() {
+        if has_goals(size) {
+            let ceiling = ceiling::describe(options.threads);
+            peers
+                .notes
+                .extend(ceiling.map(|line| format!("Before {}: {line}", plan::size_name(size))));
+        }
         rows.extend(measure(size, options.quick, &mut peers)?);
         eprintln!(
             "{:>4} elements done after {:.0} s",
@@ -61,15 +67,19 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often everyone is measured in turn where goals are ratios to a peer: a virtual machine that shares its cores is
+/// How often everyone is measured in turn where [`has_goals`]: a virtual machine that shares its cores is
 /// 1.6 times as fast in some minutes as in others.
 const LAPS: usize = 3;
+
+/// Whether goals are ratios to a peer.
+fn has_goals(size: usize) -> bool {
+    (16 * KI..=MI).contains(&size)
+}
 
 /// All cases of one size, by everyone.
 fn measure(size: usize, quick: bool, peers: &mut Peers) -> Result<Vec<Row>> {
     let mut rows: Vec<_> = plan::cases(size, quick).into_iter().map(Row::new).collect();
-    let goals = !quick && (16 * KI..=MI).contains(&size);
-    for _ in 0..if goals { LAPS } else { 1 } {
+    for _ in 0..if !quick && has_goals(size) { LAPS } else { 1 } {
         for row in &mut rows {
             row.lap(row.case.race()?.run());
             memory::fresh_outputs();

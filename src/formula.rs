@@ -24,6 +24,8 @@ use crate::real::Real;
 use crate::twin::{fast_two_sum, Twin};
 
 mod decay;
+#[cfg(test)]
+mod operations;
 pub(crate) mod quick;
 mod softplus;
 pub(crate) mod wide;

@@ -132,7 +132,10 @@ fn over_composed(row: &Row, rows: &[Row]) -> Option<f64> {
         };
         rows.iter().find(of_pass)?.seconds(COMPOSED)
     };
-    Some((composed(Pass::Train)? - composed(Pass::Forward)?) / row.seconds(OURS)?)
+    let added = composed(Pass::Train)? - composed(Pass::Forward)?;
+    // The two are measured one after the other, and machines change between them.
+    let ours = row.seconds(OURS)?;
+    (added > 0.0).then_some(added / ours)
 }
 
 pub fn markdown(bars: &[Bar]) -> String {

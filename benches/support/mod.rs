@@ -5,6 +5,7 @@
 
 pub mod bars;
 pub mod cases;
+pub mod ceiling;
 pub mod copy;
 pub mod machine;
 pub mod memory;

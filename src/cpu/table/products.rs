@@ -1,55 +1,47 @@
 //! Products of g with what is looked up.
 
 use super::{Tabulated, INPUTS};
-use crate::cpu::argument::Itself;
 use crate::cpu::half_types::{vanishes, Half};
-use crate::cpu::isa::Isa;
-use crate::cpu::operand::Input;
 use crate::cpu::slice::CHUNK;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::staged::{Element, Run, Vector};
-use crate::family::Family;
 use std::mem::MaybeUninit;
 
-/// f⁽ᵏ⁾(x)·g, with f⁽ᵏ⁾(x) from a table.
-pub(super) struct Products<'a, F, X, T> {
-    pub(super) f: F,
+/// Products for some x and g without a table.
+type Compute<'a, T> = &'a dyn Fn(&[T], &[T], &mut [MaybeUninit<T>]);
+
+/// f⁽ᵏ⁾(x)·g, with f⁽ᵏ⁾(x) from a table. Of x, g and the output there are as many.
+pub(super) struct Products<'a, T> {
     pub(super) factors: &'a [f32; INPUTS],
-    pub(super) x: X,
+    pub(super) x: &'a [T],
     pub(super) g: &'a [T],
     pub(super) out: &'a mut [MaybeUninit<T>],
+    pub(super) compute: Compute<'a, T>,
 }
 
-impl<F: Family, X: Input<T>, T: Tabulated> Products<'_, F, X, T> {
+impl<T: Tabulated> Products<'_, T> {
     #[inline(always)]
     pub(super) fn run_by<M: Multiply<T>>(self) {
-        let Self { f, x, out, .. } = self;
         let mut computed = None;
-        for start in (0..out.len()).step_by(CHUNK) {
-            let len = CHUNK.min(out.len() - start);
-            let (part, x, g) = (
-                &mut out[start..start + len],
-                x.part(start, len),
-                &self.g[start..start + len],
-            );
-            let x = x.read(part);
+        for start in (0..self.out.len()).step_by(CHUNK) {
+            let part = start..self.out.len().min(start + CHUNK);
+            let (x, g) = (&self.x[part.clone()], &self.g[part.clone()]);
             let mut factors = [1.0; CHUNK];
             for (factor, x) in factors.iter_mut().zip(x) {
                 *factor = self.factors[x.bits() as usize];
             }
+            M::multiply(&factors, g, &mut self.out[part]);
             // No early exit: this is a loop over vectors.
             if T::WIDE && factors.iter().fold(false, |any, factor| any | vanishes(*factor)) {
-                computed
-                    .get_or_insert_with(Computed::new)
-                    .take(start, &factors, x, g);
-            }
-            M::multiply(&factors, g, part);
-            if let Some(computed) = computed.as_mut().filter(|computed| computed.len > LATE - CHUNK) {
-                computed.run(f, out);
+                let computed = computed.get_or_insert_with(Computed::new);
+                computed.take(start, &factors, x, g);
+                if computed.len > LATE - CHUNK {
+                    computed.run(self.compute, self.out);
+                }
             }
         }
         if let Some(mut computed) = computed {
-            computed.run(f, out);
+            computed.run(self.compute, self.out);
         }
     }
 }
@@ -94,11 +86,10 @@ impl<T: Tabulated> Computed<T> {
         self.len = len;
     }
 
-    fn run<F: Family>(&mut self, f: F, out: &mut [MaybeUninit<T>]) {
+    fn run(&mut self, compute: Compute<T>, out: &mut [MaybeUninit<T>]) {
         let mut results = [MaybeUninit::uninit(); LATE];
         let results = &mut results[..self.len];
-        let (x, g) = (&self.x[..self.len], &self.g[..self.len]);
-        T::run(Isa::get(), f, x, Itself, g, results);
+        compute(&self.x[..self.len], &self.g[..self.len], results);
         for (at, result) in self.at.iter().zip(results) {
             out[*at] = *result;
         }
@@ -154,9 +145,7 @@ impl<T: Element<L, Compute = f32>, const L: usize> Multiply<T> for Vectors<L> {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl<F: Family, X: Input<T>, T: Tabulated + Element<L, Compute = f32>, const L: usize> Run<L>
-    for Products<'_, F, X, T>
-{
+impl<T: Tabulated + Element<L, Compute = f32>, const L: usize> Run<L> for Products<'_, T> {
     #[inline(always)]
     fn run(self) {
         self.run_by::<Vectors<L>>()
