@@ -14,7 +14,6 @@ mod vector;
 use super::argument::{Argument, Cursor, Values, SPAN};
 use super::operand::{Input, Operand};
 use super::slice::Pass;
-use crate::formula::quick::VANISHING;
 use crate::real::Real;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
 use stages::Stages;
@@ -29,6 +28,9 @@ pub(super) struct Blocks<'a, T, S, U, X, G> {
     /// Whether stores go past the caches.
     pub(super) streams: bool,
 }
+
+/// The size below which a scaled value is subnormal in f32 or lost: g may bring it back into the range of bf16.
+const VANISHING: f64 = f32::MIN_POSITIVE as f64 / f32::UNSCALE;
 
 /// Vectors between the stages of a formula: at most 1 KiB of L1 for each number that is kept.
 const PANEL: usize = 16;

@@ -163,9 +163,6 @@ pub(crate) fn product<R: Real>(scaled: R, g: R) -> R {
     scaled * R::lit(R::UNSCALE) * g
 }
 
-/// The size below which a scaled value is subnormal in f32 or lost: g may bring it back into the range of bf16.
-pub(crate) const VANISHING: f64 = 1.0 / (1u64 << 62) as f64;
-
 #[cfg(test)]
 mod tests {
     use super::{product, Constants};

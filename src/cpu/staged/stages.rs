@@ -22,7 +22,7 @@ pub(in super::super) trait Stages<T: Element<L>, const L: usize>: Copy {
     fn value(self, x: T::Vector, e: Self::Exponential, r: Self::Reciprocal) -> T::Vector;
     /// A value times g.
     fn times(self, value: T::Vector, g: T::Vector) -> T::Vector;
-    /// Elements of which a value is below `quick::VANISHING`.
+    /// Elements of which a value is below [`super::VANISHING`].
     fn again<U: Argument<T::Compute>>(self, x: &[T], u: U, g: &[T], out: &mut [MaybeUninit<T>]);
 }
 
