@@ -80,7 +80,7 @@ pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: 
     for (i, out) in pass.out.chunks_mut(CHUNK).enumerate() {
         let n = out.len();
         let (x, g) = (pass.x.part(i * CHUNK, n), pass.g.part(i * CHUNK, n));
-        let mut chunk = Chunk::ZEROS;
+        let mut chunk = Chunk::NEUTRAL;
         T::widen(x.read(out), &mut chunk.x[..n]);
         if !U::PLAIN {
             fill(&mut cursor, n, &mut chunk.affine);
@@ -90,7 +90,7 @@ pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: 
         }
         let results = match g.slice() {
             Some(_) => chunk.products::<T, A, F, U>(pass.f),
-            None => chunk.factors::<A, F, U>(pass.f),
+            None => chunk.factors::<A, F, U>(pass.f).0,
         };
         T::narrow(&results[..n], out);
     }
@@ -100,9 +100,9 @@ pub(super) fn half_pass<T: Half, A: Arithmetic, F: Family, U: Argument<f32>, X: 
 #[inline(always)]
 pub(super) fn half_factors<T: Half, A: Arithmetic, F: Family>(f: F, x: &[T], to: &mut [f32]) {
     for (x, to) in x.chunks(CHUNK).zip(to.chunks_mut(CHUNK)) {
-        let mut chunk = Chunk::ZEROS;
+        let mut chunk = Chunk::NEUTRAL;
         T::widen(x, &mut chunk.x[..x.len()]);
-        let factors = chunk.factors::<A, F, Itself>(f);
+        let (factors, _) = chunk.factors::<A, F, Itself>(f);
         to.copy_from_slice(&factors[..to.len()]);
     }
 }
@@ -113,8 +113,8 @@ pub(super) fn vanishes(factor: f32) -> bool {
     factor.abs() < f32::MIN_POSITIVE
 }
 
-/// Below half of this nothing is left in f32.
-const LEAST: f64 = 1.401298464324817e-45;
+/// 2⁻¹⁵⁰, half of the least f32: of less nothing is left.
+const HALF_LEAST: f64 = f32::from_bits(1) as f64 / 2.0;
 
 /// Elements of a 16-bit type, widened, with their scale and shift, and factors.
 struct Chunk {
@@ -124,7 +124,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    const ZEROS: Self = Self {
+    const NEUTRAL: Self = Self {
         x: [0.0; CHUNK],
         affine: [[1.0; CHUNK], [0.0; CHUNK]],
         g: [1.0; CHUNK],
@@ -139,9 +139,12 @@ impl Chunk {
         }
     }
 
-    /// f⁽ᵏ⁾, to be rounded once more; 0 for less than 2⁻¹⁵⁰.
+    /// f⁽ᵏ⁾, to be rounded once more; 0 for less than 2⁻¹⁵⁰. And in f64, where that is what it was evaluated in.
     #[inline(always)]
-    fn factors<A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
+    fn factors<A: Arithmetic, F: Family, U: Argument<f32>>(
+        &self,
+        f: F,
+    ) -> ([f32; CHUNK], Option<[f64; CHUNK]>) {
         let mut factors = [0.0; CHUNK];
         match F::QUICK {
             Some(c) if A::FUSED => {
@@ -154,35 +157,35 @@ impl Chunk {
                         false => y.get(),
                     };
                 }
+                (factors, None)
             }
-            _ => factors = Self::narrowed(&self.in_f64::<A, F, U>(f)),
+            _ => {
+                let wide = self.in_f64::<A, F, U>(f);
+                for (factor, y) in factors.iter_mut().zip(wide) {
+                    *factor = match y.abs() < HALF_LEAST {
+                        true => 0f32.copysign(y as f32),
+                        false => to_odd(y),
+                    };
+                }
+                (factors, Some(wide))
+            }
         }
-        factors
-    }
-
-    #[inline(always)]
-    fn narrowed(wide: &[f64; CHUNK]) -> [f32; CHUNK] {
-        let mut factors = [0.0; CHUNK];
-        for (factor, y) in factors.iter_mut().zip(wide) {
-            *factor = match y.abs() < 0.5 * LEAST {
-                true => 0f32.copysign(*y as f32),
-                false => to_odd(*y),
-            };
-        }
-        factors
     }
 
     /// f⁽ᵏ⁾·g, and times the scale for a derivative by x.
     #[inline(always)]
     fn products<T: Half, A: Arithmetic, F: Family, U: Argument<f32>>(&self, f: F) -> [f32; CHUNK] {
         let scale = |i: usize| if U::CHAINED { self.affine[0][i] } else { 1.0 };
-        let factors = self.factors::<A, F, U>(f);
+        let (factors, wide) = self.factors::<A, F, U>(f);
         let mut products = [0.0; CHUNK];
         for (i, y) in products.iter_mut().enumerate() {
             *y = factors[i] * self.g[i] * scale(i);
         }
         if T::WIDE && factors.iter().any(|factor| vanishes(*factor)) {
-            let wide = self.in_f64::<A, F, U>(f);
+            let wide = match wide {
+                Some(wide) => wide,
+                None => self.in_f64::<A, F, U>(f),
+            };
             // One by one, as no result may depend on its neighbours.
             for i in (0..CHUNK).filter(|i| vanishes(factors[*i])) {
                 products[i] = to_odd(wide[i] * self.g[i] as f64 * scale(i) as f64);

@@ -13,7 +13,7 @@ use super::argument::Itself;
 use super::half_types::{half_factors, Half};
 use super::isa::Isa;
 use super::operand::{Input, One, Operand};
-use super::slice::{Arithmetic, Dispatch, Kernel, Loop};
+use super::slice::{Arithmetic, Dispatch, Kernel, Loop, Pass};
 #[cfg(target_arch = "x86_64")]
 use super::staged::{avx2, avx512};
 use crate::family::Family;
@@ -48,7 +48,10 @@ impl<T: Kernel, F: Family> Evaluation<T, F> {
     /// As [`Kernel::run`].
     pub(super) fn run<X: Input<T>, G: Operand<T>>(&self, isa: Isa, x: X, g: G, out: &mut [MaybeUninit<T>]) {
         match &self.table {
-            Some(table) => table.look_up(isa, self.f, x, g, out),
+            Some(table) => {
+                let (f, u) = (self.f, Itself);
+                table.look_up(isa, Pass { f, x, u, g, out })
+            }
             None => T::run(isa, self.f, x, Itself, g, out),
         }
     }
@@ -58,14 +61,7 @@ impl<T: Kernel, F: Family> Evaluation<T, F> {
 pub(super) trait Table<T: Copy>: Sized + Send + Sync {
     /// The table, where it pays in an op on `len` elements.
     fn find<F: Family>(f: F, function: Function, len: usize) -> Option<Arc<Self>>;
-    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(
-        &self,
-        isa: Isa,
-        f: F,
-        x: X,
-        g: G,
-        out: &mut [MaybeUninit<T>],
-    );
+    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(&self, isa: Isa, pass: Pass<F, Itself, X, G, T>);
 }
 
 /// Of a type with too many elements.
@@ -75,14 +71,7 @@ impl<T: Copy> Table<T> for NoTable {
     fn find<F: Family>(_: F, _: Function, _: usize) -> Option<Arc<Self>> {
         None
     }
-    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(
-        &self,
-        _: Isa,
-        _: F,
-        _: X,
-        _: G,
-        _: &mut [MaybeUninit<T>],
-    ) {
+    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(&self, _: Isa, _: Pass<F, Itself, X, G, T>) {
         match *self {}
     }
 }
@@ -110,14 +99,8 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
         }
     }
 
-    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(
-        &self,
-        isa: Isa,
-        f: F,
-        x: X,
-        g: G,
-        out: &mut [MaybeUninit<T>],
-    ) {
+    fn look_up<F: Family, X: Input<T>, G: Operand<T>>(&self, isa: Isa, pass: Pass<F, Itself, X, G, T>) {
+        let Pass { f, x, u, g, out } = pass;
         assert!(x.slice().is_none_or(|x| x.len() == out.len()));
         assert!(g.slice().is_none_or(|g| g.len() == out.len()));
         match (self, x.slice(), g.slice()) {
@@ -129,11 +112,11 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
                     x,
                     g,
                     out,
-                    compute: &|x, g, out| T::run(isa, f, x, Itself, g, out),
+                    compute: &|x, g, out| T::run(isa, f, x, u, g, out),
                 },
             ),
             // No op asks for these.
-            _ => T::run(isa, f, x, Itself, g, out),
+            _ => T::run(isa, f, x, u, g, out),
         }
     }
 }

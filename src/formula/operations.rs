@@ -8,7 +8,7 @@ use core::ops::{Add, Div, Mul, Neg, Sub};
 use std::cell::Cell;
 
 /// As instructions of AVX2.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Operations {
     /// Multiplications and FMAs.
     products: u32,
@@ -20,9 +20,7 @@ struct Operations {
 }
 
 thread_local! {
-    static DONE: Cell<Operations> = const {
-        Cell::new(Operations { products: 0, sums: 0, divisions: 0, others: 0 })
-    };
+    static DONE: Cell<Operations> = Cell::default();
 }
 
 fn count(add: impl FnOnce(&mut Operations)) {
