@@ -7,6 +7,8 @@ mod inplace;
 mod isa;
 mod operand;
 mod output;
+#[cfg(target_arch = "x86_64")]
+mod piecewise;
 mod slice;
 #[cfg(target_arch = "x86_64")]
 mod staged;

@@ -3,6 +3,7 @@
 use crate::activation::Softplus;
 use crate::formula;
 use crate::formula::quick::{self, Constants};
+use crate::formula::series::Curve;
 use crate::real::Real;
 use crate::twin::Twin;
 
@@ -40,6 +41,40 @@ pub(crate) trait Family: Copy + Send + Sync {
         self.eval(x)
     }
 
+    /// What may be interpolated: f⁽ᵏ⁾(x) is [`Family::from_curve`] of its value at [`Family::argument`], unless
+    /// [`Family::branch`] has something else.
+    const CURVE: Curve;
+    /// Whether that stays in the range of f32.
+    #[inline(always)]
+    fn is_moderate(self) -> bool {
+        true
+    }
+    /// x or βx.
+    #[inline(always)]
+    fn argument<R: Real>(self, x: R) -> Twin<R> {
+        Twin::new(x, R::lit(0.0))
+    }
+    /// [`Family::argument`] plus `magic`, rounded once.
+    #[inline(always)]
+    fn place<R: Real>(self, x: R, magic: f64) -> R {
+        x + R::lit(magic)
+    }
+    /// [`Family::argument`] less `centre`, which is next to it.
+    #[inline(always)]
+    fn distance<R: Real>(self, x: R, centre: R) -> R {
+        x - centre
+    }
+    /// A multiple of the curve's value.
+    #[inline(always)]
+    fn from_curve<R: Real>(self, _x: R, value: Twin<R>) -> R {
+        value.sum()
+    }
+    /// `smooth`, or what is in its place beyond a threshold.
+    #[inline(always)]
+    fn branch<R: Real>(self, _x: R, smooth: R) -> R {
+        smooth
+    }
+
     /// The three stages to the precision of f32, for 16-bit results.
     #[inline(always)]
     fn quick_exponential<R: Real>(self, x: R, _: &Constants) -> R {
@@ -56,13 +91,14 @@ pub(crate) trait Family: Copy + Send + Sync {
 }
 
 macro_rules! family {
-    ($name:ident, $function:ident of $exp:ident $argument:ident, $reciprocal:ident $(, wide $wide:ident)? $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
+    ($name:ident, $function:ident of $curve:ident $(times $x:ident)?, $exp:ident $argument:ident, $reciprocal:ident $(, wide $wide:ident)? $(, quick $stage:ident $constants:ident $($scaled:ident)?)?) => {
         #[derive(Clone, Copy)]
         pub(crate) struct $name;
 
         impl Family for $name {
             const SINGLE: bool = family!(is $($stage)?);
             const QUICK: Option<&'static Constants> = family!(option $($constants)?);
+            const CURVE: Curve = Curve::$curve;
             $(const QUICK_SCALED: bool = family!(is $($scaled)?);)?
 
             #[inline(always)]
@@ -77,6 +113,12 @@ macro_rules! family {
             fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
                 formula::$function(x, e, r)
             }
+            $(
+                #[inline(always)]
+                fn from_curve<R: Real>(self, $x: R, value: Twin<R>) -> R {
+                    $x.fma(value.high, $x * value.low)
+                }
+            )?
             $(
                 #[inline(always)]
                 fn wide_exponential<R: Real>(self, x: R) -> R {
@@ -109,16 +151,16 @@ macro_rules! family {
     (option) => { None };
 }
 
-family!(MishD0, mish of exp to_saturation, gate_reciprocal, quick gate MISH);
-family!(MishD1, mish_d1 of exp to_saturation, mish_d1_reciprocal, quick mish_d1_reciprocal MISH_D1 scaled);
-family!(MishD2, mish_d2 of exp minus_abs, decay_reciprocal, wide mish_d2);
-family!(SoftplusD0, softplus of exp minus_abs, log1p_quotient, quick log1p_quotient SOFTPLUS);
-family!(SoftplusD1, softplus_d1 of exp_down negated, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
-family!(SoftplusD2, softplus_d2 of exp minus_abs, one_plus_reciprocal, wide softplus_d2);
-family!(TanhSoftplusD0, tanh_softplus of exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
-family!(TanhSoftplusD1, tanh_softplus_d1 of exp minus_abs, tanh_softplus_d1_reciprocal,
+family!(MishD0, mish of MishD0 times x, exp to_saturation, gate_reciprocal, quick gate MISH);
+family!(MishD1, mish_d1 of MishD1, exp to_saturation, mish_d1_reciprocal, quick mish_d1_reciprocal MISH_D1 scaled);
+family!(MishD2, mish_d2 of MishD2, exp minus_abs, decay_reciprocal, wide mish_d2);
+family!(SoftplusD0, softplus of SoftplusD0, exp minus_abs, log1p_quotient, quick log1p_quotient SOFTPLUS);
+family!(SoftplusD1, softplus_d1 of SoftplusD1, exp_down negated, sigmoid_reciprocal, quick sigmoid SOFTPLUS_D1 scaled);
+family!(SoftplusD2, softplus_d2 of SoftplusD2, exp minus_abs, one_plus_reciprocal, wide softplus_d2);
+family!(TanhSoftplusD0, tanh_softplus of TanhSoftplusD0, exp to_saturation, gate_reciprocal, quick gate TANH_SOFTPLUS);
+family!(TanhSoftplusD1, tanh_softplus_d1 of TanhSoftplusD1, exp minus_abs, tanh_softplus_d1_reciprocal,
     quick tanh_softplus_d1_quotient TANH_SOFTPLUS_D1 scaled);
-family!(TanhSoftplusD2, tanh_softplus_d2 of exp minus_abs, decay_reciprocal, wide tanh_softplus_d2);
+family!(TanhSoftplusD2, tanh_softplus_d2 of TanhSoftplusD2, exp minus_abs, decay_reciprocal, wide tanh_softplus_d2);
 
 /// Softplus with β, and perhaps a threshold.
 #[derive(Clone, Copy)]
@@ -131,6 +173,11 @@ pub(crate) struct Parametric<const ORDER: u8> {
 impl<const ORDER: u8> Family for Parametric<ORDER> {
     const SINGLE: bool = false;
     const QUICK: Option<&'static Constants> = None;
+    const CURVE: Curve = match ORDER {
+        0 => Curve::SoftplusD0,
+        1 => Curve::SoftplusD1,
+        _ => Curve::SoftplusD2,
+    };
 
     #[inline(always)]
     fn exponential<R: Real>(self, x: R) -> Twin<R> {
@@ -145,6 +192,48 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
     #[inline(always)]
     fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
         formula::softplus_parametric(x, e, r, ORDER, &self.softplus, self.single)
+    }
+
+    /// Neither β nor 1/β takes a number out of it.
+    #[inline(always)]
+    fn is_moderate(self) -> bool {
+        (1e-9..1e9).contains(&self.softplus.beta().abs())
+    }
+    #[inline(always)]
+    fn argument<R: Real>(self, x: R) -> Twin<R> {
+        formula::beta_x(x, &self.softplus)
+    }
+    #[inline(always)]
+    fn place<R: Real>(self, x: R, magic: f64) -> R {
+        x.fma(R::lit(self.softplus.beta()), R::lit(magic))
+    }
+    #[inline(always)]
+    fn distance<R: Real>(self, x: R, centre: R) -> R {
+        let beta = Twin::split(self.softplus.beta(), 0.0);
+        x.fma(beta.low, x.fma(beta.high, -centre))
+    }
+    #[inline(always)]
+    fn from_curve<R: Real>(self, _: R, value: Twin<R>) -> R {
+        let beta = self.softplus.beta();
+        let factor = match ORDER {
+            0 => {
+                let inverse = 1.0 / beta;
+                Twin::split(inverse, inverse * inverse.mul_add(-beta, 1.0))
+            }
+            1 => return value.sum(),
+            _ => Twin::split(beta, 0.0),
+        };
+        let low = value.low.mla(factor.high, value.sum() * factor.low);
+        value.high.fma(factor.high, low)
+    }
+    #[inline(always)]
+    fn branch<R: Real>(self, x: R, smooth: R) -> R {
+        let above = match ORDER {
+            0 => x,
+            1 => R::lit(1.0),
+            _ => R::lit(0.0),
+        };
+        formula::softplus_branch(x, smooth, above, &self.softplus, self.single)
     }
 
     #[inline(always)]
@@ -173,7 +262,7 @@ impl<F, const ORDER: u8> Thresholded<F, ORDER> {
 
     /// `value`, and above the threshold the branch, times `scale`.
     #[inline(always)]
-    fn branch<R: Real>(self, x: R, value: R, scale: f64) -> R {
+    fn branch_scaled<R: Real>(self, x: R, value: R, scale: f64) -> R {
         let above = match ORDER {
             0 => x,
             1 => R::lit(scale),
@@ -187,6 +276,7 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     const SINGLE: bool = F::SINGLE;
     const QUICK: Option<&'static Constants> = F::QUICK;
     const QUICK_SCALED: bool = F::QUICK_SCALED;
+    const CURVE: Curve = F::CURVE;
 
     #[inline(always)]
     fn exponential<R: Real>(self, x: R) -> Twin<R> {
@@ -198,7 +288,15 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     }
     #[inline(always)]
     fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
-        self.branch(x, self.plain.value(x, e, r), 1.0)
+        self.branch_scaled(x, self.plain.value(x, e, r), 1.0)
+    }
+    #[inline(always)]
+    fn from_curve<R: Real>(self, x: R, value: Twin<R>) -> R {
+        self.plain.from_curve(x, value)
+    }
+    #[inline(always)]
+    fn branch<R: Real>(self, x: R, smooth: R) -> R {
+        self.branch_scaled(x, smooth, 1.0)
     }
     #[inline(always)]
     fn wide_exponential<R: Real>(self, x: R) -> R {
@@ -206,7 +304,7 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     }
     #[inline(always)]
     fn wide<R: Real>(self, x: R, e: R) -> R {
-        self.branch(x, self.plain.wide(x, e), 1.0)
+        self.branch_scaled(x, self.plain.wide(x, e), 1.0)
     }
     #[inline(always)]
     fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {
@@ -219,7 +317,7 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     #[inline(always)]
     fn quick<R: Real>(self, x: R, e: R, r: R, c: &Constants) -> R {
         let scale = if F::QUICK_SCALED { 1.0 / R::UNSCALE } else { 1.0 };
-        self.branch(x, self.plain.quick(x, e, r, c), scale)
+        self.branch_scaled(x, self.plain.quick(x, e, r, c), scale)
     }
 }
 

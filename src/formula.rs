@@ -27,11 +27,14 @@ mod decay;
 #[cfg(test)]
 mod operations;
 pub(crate) mod quick;
+#[cfg(target_arch = "x86_64")] // for `cpu/piecewise.rs`
+pub(crate) mod series;
 mod softplus;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tails;
 pub(crate) mod wide;
 
 pub(crate) use decay::*;
-use softplus::pytorch_product;
 pub(crate) use softplus::*;
 
 /// Σ cᵢxⁱ, two terms at a time: half the latency of Horner's rule.

@@ -5,7 +5,7 @@ use super::argument::{fill, Argument};
 use super::isa::{has_fma, Isa};
 use super::operand::{Input, Operand};
 #[cfg(target_arch = "x86_64")]
-use super::staged::{avx2, avx512, Blocks, Exact, Quick};
+use super::staged::{avx2, avx512, Blocks, Exact, Interpolated, Quick, Staged};
 use super::table::{HalfTable, NoTable, Table};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
@@ -185,7 +185,7 @@ impl<F: Family, U: Argument<f64>, X: Input<f64>, G: Operand<f64>> Loop for Pass<
 }
 
 macro_rules! kernel {
-    ($t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr) => {
+    ($t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr $(, pieces $avx512_too:expr)?) => {
         impl Kernel for $t {
             type Compute = $compute;
             type Table = $table;
@@ -201,26 +201,46 @@ macro_rules! kernel {
                 assert!(x.slice().is_none_or(|x| x.len() == out.len()));
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
                 #[cfg(target_arch = "x86_64")]
-                if $is_staged {
-                    let out = &mut *out;
-                    let blocks = Blocks {
-                        stages: $stages(f),
-                        pass: Pass {
-                            f: (),
-                            x,
-                            u,
-                            g,
-                            out,
-                        },
-                        streams: isa.streams,
+                {
+                    let avx2 = match isa.arch {
+                        pulp::Arch::V4(v4) => Some(*v4),
+                        pulp::Arch::V3(v3) => Some(v3),
+                        _ => None,
                     };
-                    match isa.arch {
-                        pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, blocks),
-                        pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
-                            // SAFETY: it is.
+                    let avx2 = avx2.filter(|v3| avx2::is_complete(*v3));
+                    $(
+                        let pieces = avx2.filter(|_| matches!(isa.arch, pulp::Arch::V3(_)) || $avx512_too);
+                        let block = pieces.and_then(|_| Interpolated::<_, $t>::new(isa, f));
+                        if let Some((v3, block)) = pieces.zip(block) {
+                            let out = &mut *out;
+                            let blocks = Blocks {
+                                block,
+                                pass: Pass { f: (), x, u, g, out },
+                                streams: isa.streams,
+                            };
+                            // SAFETY: it is complete.
                             return unsafe { avx2::run::<$avx2>(v3, blocks) };
                         }
-                        _ => {}
+                    )?
+                    if $is_staged {
+                        let out = &mut *out;
+                        let blocks = Blocks {
+                            block: Staged($stages(f)),
+                            pass: Pass {
+                                f: (),
+                                x,
+                                u,
+                                g,
+                                out,
+                            },
+                            streams: isa.streams,
+                        };
+                        match (isa.arch, avx2) {
+                            (pulp::Arch::V4(v4), _) => return avx512::run::<$avx512>(v4, blocks),
+                            // SAFETY: it is complete.
+                            (_, Some(v3)) => return unsafe { avx2::run::<$avx2>(v3, blocks) },
+                            _ => {}
+                        }
                     }
                 }
                 isa.arch.dispatch(Dispatch(Pass { f, x, u, g, out }))
@@ -229,7 +249,8 @@ macro_rules! kernel {
     };
 }
 
-kernel!(f32 in f32, NoTable, Exact over 16 or 8, F::SINGLE);
-kernel!(f64 in f64, NoTable, Exact over 8 or 4, true);
+// With AVX-512 the formulas of f32 are faster; those in f64 are not.
+kernel!(f32 in f32, NoTable, Exact over 16 or 8, F::SINGLE, pieces !F::SINGLE);
+kernel!(f64 in f64, NoTable, Exact over 8 or 4, true, pieces false);
 kernel!(f16 in f32, HalfTable<f16>, Quick over 16 or 8, F::QUICK.is_some());
 kernel!(bf16 in f32, HalfTable<bf16>, Quick over 16 or 8, F::QUICK.is_some());

@@ -8,6 +8,7 @@
 
 pub(super) mod avx2;
 pub(super) mod avx512;
+mod lookup;
 mod stages;
 mod vector;
 
@@ -16,14 +17,15 @@ use super::operand::{Input, Operand};
 use super::slice::Pass;
 use crate::real::Real;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
+pub(super) use lookup::Interpolated;
 use stages::Stages;
 pub(super) use stages::{Exact, Quick};
 use std::mem::MaybeUninit;
 pub(super) use vector::{Element, Vector};
 
-/// A [`Pass`], in stages.
-pub(super) struct Blocks<'a, T, S, U, X, G> {
-    pub(super) stages: S,
+/// A [`Pass`] over vectors.
+pub(super) struct Blocks<'a, T, B, U, X, G> {
+    pub(super) block: B,
     pub(super) pass: Pass<'a, (), U, X, G, T>,
     /// Whether stores go past the caches.
     pub(super) streams: bool,
@@ -66,28 +68,38 @@ macro_rules! for_parameters {
     };
 }
 
+use for_parameters;
+
 /// What is compiled for an instruction set, over vectors of `L` elements.
 pub(super) trait Run<const L: usize> {
     fn run(self);
 }
 
-impl<T, S, U, X, G, const L: usize> Run<L> for Blocks<'_, T, S, U, X, G>
+/// What is done with whole vectors.
+pub(super) trait Block<T: Element<L>, const L: usize>: Copy {
+    /// Without x, what `out` holds takes its place. If it `STREAMS`, vectors have to be aligned.
+    fn run<U: Argument<T::Compute>, const STREAMS: bool>(
+        self,
+        x: Option<&[[T; L]]>,
+        u: U,
+        g: Option<&[[T; L]]>,
+        out: &mut [[MaybeUninit<T>; L]],
+    );
+}
+
+impl<T, B, U, X, G, const L: usize> Run<L> for Blocks<'_, T, B, U, X, G>
 where
     T: Element<L>,
-    S: Stages<T, L>,
+    B: Block<T, L>,
     U: Argument<T::Compute>,
     X: Input<T>,
     G: Operand<T>,
 {
-    /// Calls [`block`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros,
+    /// Calls [`Block::run`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros,
     /// of what comes before and after.
     #[inline(always)]
     fn run(self) {
-        let Self {
-            stages,
-            pass,
-            streams,
-        } = self;
+        let Self { block, pass, streams } = self;
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
         let (head, streams) = match len {
@@ -95,7 +107,7 @@ where
             _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), streams),
         };
         let (out_head, out) = out.split_at_mut(head);
-        padded_block(stages, x.part(0, head), u, g.part(0, head), out_head);
+        padded_block(block, x.part(0, head), u, g.part(0, head), out_head);
         let (x, u, g) = (x.part(head, len - head), u.skip(head), g.part(head, len - head));
         let (full, rest) = out.as_chunks_mut::<L>();
         let start = full.len() * L;
@@ -104,14 +116,14 @@ where
             g.slice().map(|g| g.as_chunks().0),
         );
         if streams {
-            block::<_, _, _, _, true>(stages, x_full, u, g_full, full);
+            block.run::<_, true>(x_full, u, g_full, full);
             // SAFETY: every x86-64 processor has it. Stores past the caches are in no order with others before this.
             unsafe { _mm_sfence() };
         } else {
-            block::<_, _, _, _, false>(stages, x_full, u, g_full, full);
+            block.run::<_, false>(x_full, u, g_full, full);
         }
         let n = rest.len();
-        padded_block(stages, x.part(start, n), u.skip(start), g.part(start, n), rest);
+        padded_block(block, x.part(start, n), u.skip(start), g.part(start, n), rest);
     }
 }
 
@@ -120,10 +132,10 @@ const SHORT: usize = 1024;
 
 /// A vector of fewer than `L` elements.
 #[inline(always)]
-fn padded_block<T, S, U, X, G, const L: usize>(stages: S, x: X, u: U, g: G, out: &mut [MaybeUninit<T>])
+fn padded_block<T, B, U, X, G, const L: usize>(block: B, x: X, u: U, g: G, out: &mut [MaybeUninit<T>])
 where
     T: Element<L>,
-    S: Stages<T, L>,
+    B: Block<T, L>,
     U: Argument<T::Compute>,
     X: Input<T>,
     G: Operand<T>,
@@ -138,93 +150,95 @@ where
     };
     let mut results = [[MaybeUninit::uninit(); L]];
     let (x, g) = (pad(x.read(out)), g.slice().map(pad));
-    block::<_, _, _, _, false>(stages, Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
+    block.run::<_, false>(Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
-/// Whole vectors, in panels. Without x, what `out` holds takes its place. If it `STREAMS`, they have to be aligned.
-#[inline(always)]
-fn block<T, S, U, const L: usize, const STREAMS: bool>(
-    stages: S,
-    x: Option<&[[T; L]]>,
-    u: U,
-    g: Option<&[[T; L]]>,
-    out: &mut [[MaybeUninit<T>; L]],
-) where
-    T: Element<L>,
-    S: Stages<T, L>,
-    U: Argument<T::Compute>,
-{
-    const { assert!(PANEL * L <= SPAN) };
-    let mut cursor = u.cursor();
-    for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-        let n = out.len();
-        // What `chunks_mut` does not tell the compiler.
-        assert!(n <= PANEL);
-        let x = x.map(|x| &x[panel * PANEL..][..n]);
-        let g = g.map(|g| &g[panel * PANEL..][..n]);
-        if x.is_none() {
-            prefetch(out);
-        }
-        let mut arguments = [MaybeUninit::uninit(); PANEL];
-        let mut scales = [MaybeUninit::uninit(); PANEL];
-        let mut exponentials = [MaybeUninit::uninit(); PANEL];
-        let mut reciprocals = [MaybeUninit::uninit(); PANEL];
-        // No closure: it would be compiled for AVX-512 only if it happened to be inlined.
-        for_parameters!(cursor, n, T, L, U, i, parameters => {
-            let mut value = match x {
-                Some(x) => T::load(&x[i]),
-                // SAFETY: whoever leaves out x has made sure of it: see `InPlace`.
-                None => T::load(unsafe { &*(&raw const out[i]).cast::<[T; L]>() }),
+/// In panels, stage by stage.
+#[derive(Clone, Copy)]
+pub(super) struct Staged<S>(pub(super) S);
+
+impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
+    #[inline(always)]
+    fn run<U: Argument<T::Compute>, const STREAMS: bool>(
+        self,
+        x: Option<&[[T; L]]>,
+        u: U,
+        g: Option<&[[T; L]]>,
+        out: &mut [[MaybeUninit<T>; L]],
+    ) {
+        const { assert!(PANEL * L <= SPAN) };
+        let Self(stages) = self;
+        let mut cursor = u.cursor();
+        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
+            let n = out.len();
+            // What `chunks_mut` does not tell the compiler.
+            assert!(n <= PANEL);
+            let x = x.map(|x| &x[panel * PANEL..][..n]);
+            let g = g.map(|g| &g[panel * PANEL..][..n]);
+            if x.is_none() {
+                prefetch(out);
+            }
+            let mut arguments = [MaybeUninit::uninit(); PANEL];
+            let mut scales = [MaybeUninit::uninit(); PANEL];
+            let mut exponentials = [MaybeUninit::uninit(); PANEL];
+            let mut reciprocals = [MaybeUninit::uninit(); PANEL];
+            // No closure: it would be compiled for AVX-512 only if it happened to be inlined.
+            for_parameters!(cursor, n, T, L, U, i, parameters => {
+                let mut value = match x {
+                    Some(x) => T::load(&x[i]),
+                    // SAFETY: whoever leaves out x has made sure of it: see `InPlace`.
+                    None => T::load(unsafe { &*(&raw const out[i]).cast::<[T; L]>() }),
+                };
+                if !U::PLAIN {
+                    let [scale, shift] = parameters;
+                    value = value.fma(scale, shift);
+                    if U::CHAINED {
+                        scales[i].write(scale);
+                    }
+                }
+                if !U::PLAIN || T::WIDENED || x.is_none() {
+                    arguments[i].write(value);
+                }
+                exponentials[i].write(stages.exponential(value))
+            });
+            let argument = |i: usize| match x {
+                Some(x) if U::PLAIN && !T::WIDENED => T::load(&x[i]),
+                // SAFETY: the loop before has written one for every i.
+                _ => unsafe { arguments[i].assume_init() },
             };
-            if !U::PLAIN {
-                let [scale, shift] = parameters;
-                value = value.fma(scale, shift);
-                if U::CHAINED {
-                    scales[i].write(scale);
-                }
+            for (i, (e, r)) in exponentials[..n].iter().zip(&mut reciprocals).enumerate() {
+                // SAFETY: the loop before has written one for every i.
+                r.write(stages.reciprocal(argument(i), unsafe { e.assume_init() }));
             }
-            if !U::PLAIN || T::WIDENED || x.is_none() {
-                arguments[i].write(value);
-            }
-            exponentials[i].write(stages.exponential(value))
-        });
-        let argument = |i: usize| match x {
-            Some(x) if U::PLAIN && !T::WIDENED => T::load(&x[i]),
-            // SAFETY: the loop before has written one for every i.
-            _ => unsafe { arguments[i].assume_init() },
-        };
-        for (i, (e, r)) in exponentials[..n].iter().zip(&mut reciprocals).enumerate() {
-            // SAFETY: the loop before has written one for every i.
-            r.write(stages.reciprocal(argument(i), unsafe { e.assume_init() }));
-        }
-        let mut least = T::Vector::lit(f64::INFINITY);
-        for (i, (out, (e, r))) in out
-            .iter_mut()
-            .zip(exponentials.iter().zip(&reciprocals))
-            .enumerate()
-        {
-            // SAFETY: as above.
-            let (e, r) = unsafe { (e.assume_init(), r.assume_init()) };
-            let mut y = stages.value(argument(i), e, r);
-            if let Some(g) = g {
-                if S::CHECKED {
-                    least = y.abs().or_less(least);
-                }
-                y = stages.times(y, T::load(&g[i]));
-            }
-            if U::CHAINED {
+            let mut least = T::Vector::lit(f64::INFINITY);
+            for (i, (out, (e, r))) in out
+                .iter_mut()
+                .zip(exponentials.iter().zip(&reciprocals))
+                .enumerate()
+            {
                 // SAFETY: as above.
-                y = y * unsafe { scales[i].assume_init() };
+                let (e, r) = unsafe { (e.assume_init(), r.assume_init()) };
+                let mut y = stages.value(argument(i), e, r);
+                if let Some(g) = g {
+                    if S::CHECKED {
+                        least = y.abs().or_less(least);
+                    }
+                    y = stages.times(y, T::load(&g[i]));
+                }
+                if U::CHAINED {
+                    // SAFETY: as above.
+                    y = y * unsafe { scales[i].assume_init() };
+                }
+                match STREAMS {
+                    true => T::stream(y, out),
+                    false => T::store(y, out),
+                }
             }
-            match STREAMS {
-                true => T::stream(y, out),
-                false => T::store(y, out),
+            if let (true, Some(x), Some(g)) = (S::CHECKED && least.any_below(VANISHING), x, g) {
+                let u = u.skip(panel * PANEL * L);
+                stages.again(x.as_flattened(), u, g.as_flattened(), out.as_flattened_mut());
             }
-        }
-        if let (true, Some(x), Some(g)) = (S::CHECKED && least.any_below(VANISHING), x, g) {
-            let u = u.skip(panel * PANEL * L);
-            stages.again(x.as_flattened(), u, g.as_flattened(), out.as_flattened_mut());
         }
     }
 }

@@ -71,12 +71,18 @@ pub(crate) fn one_plus_reciprocal<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
     t.add(Twin::lit(1.0)).recip().into()
 }
 
-/// βx as an exact product, since half an ulp of βx would show as |βx| half-ulps of the result.
+/// βx to twice the precision, since half an ulp of βx would show as |βx| half-ulps of the result.
 #[inline(always)]
-fn beta_x<R: Real>(x: R, softplus: &Softplus) -> Twin<R> {
-    let u = two_product(x, R::lit(softplus.beta()));
+pub(crate) fn beta_x<R: Real>(x: R, softplus: &Softplus) -> Twin<R> {
+    let beta = Twin::split(softplus.beta(), 0.0);
+    let u = two_product(x, beta.high);
     // Where exp(−|βx|) has underflowed, the low part may be anything up to infinite.
-    let low = R::if_gt(R::lit(-R::LOWEST), u.high.abs(), u.low, R::lit(0.0));
+    let low = R::if_gt(
+        R::lit(-R::LOWEST),
+        u.high.abs(),
+        x.mla(beta.low, u.low),
+        R::lit(0.0),
+    );
     Twin::new(u.high, low)
 }
 
@@ -113,7 +119,7 @@ pub(crate) fn softplus_parametric<R: Real>(
     softplus: &Softplus,
     single: bool,
 ) -> R {
-    let (beta, threshold) = (softplus.beta(), R::lit(softplus.threshold_in(single)));
+    let beta = softplus.beta();
     let (zero, b) = (R::lit(0.0), R::lit(beta));
     let product = x * b;
     let (smooth, above) = match order {
@@ -130,12 +136,19 @@ pub(crate) fn softplus_parametric<R: Real>(
         1 => (softplus_d1(x, e, reciprocal), R::lit(1.0)),
         _ => (softplus_d2(x, e, reciprocal) * b, zero),
     };
+    softplus_branch(x, smooth, above, softplus, single)
+}
+
+/// `above` where βx is above the threshold.
+#[inline(always)]
+pub(crate) fn softplus_branch<R: Real>(x: R, smooth: R, above: R, softplus: &Softplus, single: bool) -> R {
+    let threshold = R::lit(softplus.threshold_in(single));
     R::if_gt(pytorch_product(x, softplus, single), threshold, above, smooth)
 }
 
 /// βx as PyTorch compares it with the threshold: in f32 unless the tensor is f64.
 #[inline(always)]
-pub(super) fn pytorch_product<R: Real>(x: R, softplus: &Softplus, single: bool) -> R {
+fn pytorch_product<R: Real>(x: R, softplus: &Softplus, single: bool) -> R {
     match single {
         true => (x * R::lit(softplus.beta() as f32 as f64)).to_single(),
         false => x * R::lit(softplus.beta()),

@@ -1,7 +1,7 @@
 //! The formulas without the low parts, in f64, for f32 and 16-bit results: what has no form in f32 that is precise enough.
 //! They are off by a few ulps of f64, and by 10⁻¹⁵ of their terms where these cancel.
 
-use super::{by_sign, exp_parts, minus_abs, polynomial, pytorch_product};
+use super::{by_sign, exp_parts, minus_abs, polynomial, softplus_branch};
 use crate::activation::Softplus;
 use crate::real::Real;
 
@@ -71,6 +71,5 @@ pub(crate) fn softplus_parametric<R: Real>(x: R, t: R, order: u8, softplus: &Sof
         1 => (R::if_gt(zero, x * beta, t, one) / (one + t), one),
         _ => (softplus_d2(x, t) * beta, zero),
     };
-    let product = pytorch_product(x, softplus, true);
-    R::if_gt(product, R::lit(softplus.threshold_in(true)), above, smooth)
+    softplus_branch(x, smooth, above, softplus, true)
 }

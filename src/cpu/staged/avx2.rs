@@ -1,5 +1,7 @@
 //! Vectors of 256 bits. The processor needs AVX2, FMA and F16C.
 
+mod lookup;
+
 use super::vector::{element, vector, Element, Vector};
 use super::Run;
 use crate::cpu::argument::Values;

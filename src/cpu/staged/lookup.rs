@@ -1,0 +1,200 @@
+//! The polynomials of `piecewise.rs`, over vectors.
+
+use super::super::argument::{Argument, Cursor, Values, SPAN};
+use super::super::isa::Isa;
+use super::super::piecewise::{Grid, Segmented, Segments};
+use super::vector::{Element, Vector};
+use super::{for_parameters, prefetch, Block};
+use crate::family::Family;
+use crate::formula::tails::tail;
+use crate::real::Real;
+use crate::twin::Twin;
+use std::mem::MaybeUninit;
+
+/// A vector for which segments can be looked up.
+pub(in super::super) trait Lookup<const L: usize>: Vector<L, Scalar: Segmented> {
+    /// The numbers of the segments, counted from the first.
+    type Numbers: Copy;
+
+    /// Element by element `low` if self is below it or NaN, `high` if it is above that.
+    fn clamped(self, low: f64, high: f64) -> Self;
+    /// All bits of an element set where self and other differ or one is NaN.
+    fn differs(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    /// Whether any bit is set.
+    fn is_any(self) -> bool;
+    /// `if_set` where all bits of an element are set, `other` where none is.
+    fn choose(self, if_set: Self, other: Self) -> Self;
+
+    /// Of sums with [`Grid::magic`], from that of the first segment on.
+    fn numbers(self, first: f64) -> Self::Numbers;
+    /// The value of each element's polynomial at t, as [`Family::from_curve`] takes it.
+    ///
+    /// # Safety
+    /// The numbers are of [`Lookup::numbers`].
+    unsafe fn polynomials(segments: &Segments<Self::Scalar>, numbers: &Self::Numbers, t: Self) -> Twin<Self>;
+}
+
+/// f⁽ᵏ⁾ by polynomials.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Interpolated<F, T: Segmented> {
+    f: F,
+    /// Of F's curve.
+    segments: &'static Segments<T>,
+}
+
+impl<F: Family, T: Segmented> Interpolated<F, T> {
+    const GRID: Grid = Grid::of::<T>(F::CURVE);
+
+    /// Where there are such polynomials.
+    pub(in super::super) fn new(isa: Isa, f: F) -> Option<Self> {
+        let segments = if f.is_moderate() {
+            Segments::of(isa, F::CURVE)
+        } else {
+            None
+        };
+        Some(Self {
+            f,
+            segments: segments?,
+        })
+    }
+}
+
+/// Vectors whose segments are looked up at a time: it takes until then that what has been stored can be loaded in parts.
+const PANEL: usize = 32;
+
+/// What is kept of a panel between its two loops.
+struct Panel<T: Element<L, Vector: Lookup<L>>, const L: usize> {
+    /// What f is applied to, unless it is x.
+    arguments: [MaybeUninit<T::Vector>; PANEL],
+    scales: [MaybeUninit<T::Vector>; PANEL],
+    numbers: [MaybeUninit<<T::Vector as Lookup<L>>::Numbers>; PANEL],
+}
+
+impl<F, T, const L: usize> Block<T, L> for Interpolated<F, T>
+where
+    F: Family,
+    T: Segmented + Element<L, Compute = T, Vector: Lookup<L>>,
+{
+    #[inline(always)]
+    fn run<U: Argument<T>, const STREAMS: bool>(
+        self,
+        x: Option<&[[T; L]]>,
+        u: U,
+        g: Option<&[[T; L]]>,
+        out: &mut [[MaybeUninit<T>; L]],
+    ) {
+        const { assert!(PANEL * L <= SPAN) };
+        let Grid {
+            magic,
+            ends: [low, high],
+            ..
+        } = Self::GRID;
+        let mut cursor = u.cursor();
+        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
+            let n = out.len();
+            // What `chunks_mut` does not tell the compiler.
+            assert!(n <= PANEL);
+            let x = x.map(|x| &x[panel * PANEL..][..n]);
+            let g = g.map(|g| &g[panel * PANEL..][..n]);
+            if x.is_none() {
+                prefetch(out);
+            }
+            let mut panel = Panel::<T, L> {
+                arguments: [MaybeUninit::uninit(); PANEL],
+                scales: [MaybeUninit::uninit(); PANEL],
+                numbers: [MaybeUninit::uninit(); PANEL],
+            };
+            let mut outside = T::Vector::lit(0.0);
+            for_parameters!(cursor, n, T, L, U, i, parameters => {
+                // SAFETY: this element of `out` has not been overwritten yet.
+                let mut value = unsafe { load(x, out, i) };
+                if !U::PLAIN {
+                    let [scale, shift] = parameters;
+                    value = value.fma(scale, shift);
+                    panel.arguments[i].write(value);
+                    if U::CHAINED {
+                        panel.scales[i].write(scale);
+                    }
+                }
+                let place = self.f.place(value, magic);
+                let inside = place.clamped(low, high);
+                outside = outside.or(place.differs(inside));
+                panel.numbers[i].write(inside.numbers(low));
+            });
+            match outside.is_any() {
+                false => self.evaluate::<U, STREAMS, false, L>(&panel, x, g, out),
+                true => self.evaluate::<U, STREAMS, true, L>(&panel, x, g, out),
+            }
+        }
+    }
+}
+
+impl<F: Family, T: Segmented> Interpolated<F, T> {
+    /// The second loop over a panel, in which there may be `TAILS`.
+    #[inline(always)]
+    fn evaluate<U: Argument<T>, const STREAMS: bool, const TAILS: bool, const L: usize>(
+        self,
+        panel: &Panel<T, L>,
+        x: Option<&[[T; L]]>,
+        g: Option<&[[T; L]]>,
+        out: &mut [[MaybeUninit<T>; L]],
+    ) where
+        T: Element<L, Compute = T, Vector: Lookup<L>>,
+    {
+        let Self { f, segments } = self;
+        let Grid {
+            magic,
+            ends: [low, high],
+            ..
+        } = Self::GRID;
+        for i in 0..out.len() {
+            let value = match U::PLAIN {
+                // SAFETY: as in the first loop.
+                true => unsafe { load(x, out, i) },
+                // SAFETY: the first loop has written one for every i.
+                false => unsafe { panel.arguments[i].assume_init() },
+            };
+            let place = f.place(value, magic);
+            let t = f.distance(value, place - T::Vector::lit(magic));
+            // SAFETY: as above.
+            let polynomial =
+                unsafe { T::Vector::polynomials(segments, panel.numbers[i].assume_init_ref(), t) };
+            let mut y = f.branch(value, f.from_curve(value, polynomial));
+            if TAILS {
+                let outside = place.differs(place.clamped(low, high));
+                if outside.is_any() {
+                    y = outside.choose(tail(f, value), y);
+                }
+            }
+            if let Some(g) = g {
+                y = T::load(&g[i]) * y;
+            }
+            if U::CHAINED {
+                // SAFETY: as above.
+                y = y * unsafe { panel.scales[i].assume_init() };
+            }
+            match STREAMS {
+                true => T::stream(y, &mut out[i]),
+                false => T::store(y, &mut out[i]),
+            }
+        }
+    }
+}
+
+/// The `i`th x, or what `out` holds in its place.
+///
+/// # Safety
+/// Without x, `out` has to be initialised: see `InPlace`.
+#[inline(always)]
+unsafe fn load<T: Element<L>, const L: usize>(
+    x: Option<&[[T; L]]>,
+    out: &[[MaybeUninit<T>; L]],
+    i: usize,
+) -> T::Vector {
+    T::load(match x {
+        Some(x) => &x[i],
+        // SAFETY: the caller answers for it.
+        None => unsafe { &*(&raw const out[i]).cast() },
+    })
+}
