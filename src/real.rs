@@ -148,7 +148,7 @@ macro_rules! constants {
         const LOG1P: &'static [f64] = $crate::real::$precision::LOG1P;
     };
 }
-#[cfg(any(target_arch = "x86_64", test))] // for `cpu/staged`, and to count operations
+#[cfg(any(target_arch = "x86_64", test))] // for `cpu/vectors`, and to count operations
 pub(crate) use constants;
 
 macro_rules! fused {

@@ -1,7 +1,7 @@
 //! What f is applied to: x, or x·scale + shift with one scale and shift per channel.
 
 /// What f is applied to, along the elements.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // staged kernels take more of it
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // vectors take more of it
 pub(super) trait Argument<C: Copy>: Copy {
     /// Whether it is x itself.
     const PLAIN: bool;
@@ -16,7 +16,7 @@ pub(super) trait Argument<C: Copy>: Copy {
 }
 
 /// Where scale and shift are being read.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // staged kernels take more of it
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // vectors take more of it
 pub(super) trait Cursor<C> {
     /// Scale and shift of the next `n` elements, at most [`STEP`].
     fn next(&mut self, n: usize) -> Values<'_, C>;

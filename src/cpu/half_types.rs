@@ -1,4 +1,4 @@
-//! f16 and bf16: conversions, and the loops for what `staged.rs` does not do.
+//! f16 and bf16: conversions, and the loops for what `vectors.rs` does not do.
 
 use super::argument::{fill, Argument, Itself};
 use super::operand::{Input, Operand};

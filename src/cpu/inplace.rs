@@ -5,7 +5,7 @@ use super::output::{for_ranges, to_cache_line, SendPtr};
 use super::slice::Kernel;
 use super::table::Evaluation;
 use super::walk::{for_runs, DIRECT_MIN};
-use super::{unsupported, Isa, PARALLEL_MIN};
+use super::{parallel_min, unsupported, Isa};
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
@@ -94,7 +94,7 @@ fn overwrite<T: Kernel, F: Family>(
         true => side_by_side(range),
         false => gathered(range),
     };
-    if len < PARALLEL_MIN {
+    if len < parallel_min::<T>() {
         run(0..len);
         return Ok(());
     }

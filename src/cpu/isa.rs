@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
     /// Whether stores go past the caches, where the path has such stores.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only staged kernels have
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have
     pub(super) streams: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Output memory: allocated uninitialised, backed by huge pages where large, filled by several threads.
 
-use super::{Isa, PARALLEL_MIN, UNIT};
+use super::{parallel_min, Isa, UNIT};
 use candle_core::utils::barrier_pool;
 use candle_core::{bail, Result};
 use std::mem::MaybeUninit;
@@ -25,7 +25,7 @@ pub(super) fn collect<T: Copy + Send>(
     advise_huge_pages(out.spare_capacity_mut());
     let whole = &mut out.spare_capacity_mut()[..len];
     let isa = Isa::get().streaming(streaming_pays(whole));
-    if len < PARALLEL_MIN {
+    if len < parallel_min::<T>() {
         fill(isa, 0..len, whole);
     } else {
         let base = SendPtr::new(whole.as_mut_ptr());

@@ -1,6 +1,6 @@
 //! f32 and f64 by polynomials, one for each of many short segments.
 //!
-//! A segment is 1/64 or 1/128 long. Its polynomial in the distance t from its centre, of degree 2 in f32 and 6 in f64, has
+//! A segment is 1/32 to 1/128 long. Its polynomial in the distance t from its centre, of degree 2 in f32 and 6 in f64, has
 //! its first coefficient in two parts: high + (low + t(c₁ + t(c₂ + …))) is off by the rounding of one sum, a few hundredths of
 //! an ulp of rounding and truncation before it, and nothing else. Where the formulas take 40 instructions, or f64 for a
 //! result in f32, this takes 8 and a load of one segment per element: `docs/cpu-notes.md` has the figures. They reach from
@@ -69,6 +69,8 @@ pub(super) trait Segmented: Copy + Sized + 'static {
     /// Added to a number, it leaves an integer in the low bits.
     const MAGIC: f64;
 
+    /// Whether polynomials are faster with AVX2 than a formula that f32 is enough for.
+    fn pays(curve: Curve) -> bool;
     /// From the first coefficient and the others.
     fn segment(first: Twin<f64>, others: &[f64]) -> Self::Segment;
     fn all() -> &'static [OnceLock<Option<Segments<Self>>>; Curve::COUNT];
@@ -145,7 +147,7 @@ fn segment<T: Segmented, R: Real + Scalar<f64>>(series: Series<R>, reach: f64) -
 }
 
 macro_rules! segmented {
-    ($t:ident, degree $degree:literal, $per_unit:literal or $steep:literal per unit up to $high:literal, magic $magic:expr, $segment:ident aligned $align:literal) => {
+    ($t:ident, degree $degree:literal, $per_unit:literal or $steep:literal per unit up to $high:literal, magic $magic:expr, $segment:ident aligned $align:literal, pays $pays:expr) => {
         /// Aligned, so that it lies in one cache line.
         #[repr(C, align($align))]
         pub(super) struct $segment(pub(super) [$t; $degree + 2]);
@@ -158,6 +160,9 @@ macro_rules! segmented {
             const PER_UNIT_STEEP: i32 = $steep;
             const MAGIC: f64 = $magic;
 
+            fn pays(curve: Curve) -> bool {
+                ($pays)(curve)
+            }
             fn segment(first: Twin<f64>, others: &[f64]) -> $segment {
                 // Towards zero, so that both parts have the same sign: x·T of −0 is −0 then.
                 let mut high = first.high as $t;
@@ -183,5 +188,6 @@ macro_rules! segmented {
     };
 }
 
-segmented!(f32, degree 2, 64 or 128 per unit up to 32, magic 12582912.0, Segment32 aligned 16);
-segmented!(f64, degree 6, 64 or 64 per unit up to 40, magic 6755399441055744.0, Segment64 aligned 64);
+segmented!(f32, degree 2, 64 or 128 per unit up to 32, magic 12582912.0, Segment32 aligned 16, pays |_| true);
+segmented!(f64, degree 6, 32 or 64 per unit up to 40, magic 6755399441055744.0, Segment64 aligned 64,
+    pays |curve| curve != Curve::SoftplusD1);

@@ -5,8 +5,10 @@ use super::argument::{fill, Argument};
 use super::isa::{has_fma, Isa};
 use super::operand::{Input, Operand};
 #[cfg(target_arch = "x86_64")]
-use super::staged::{avx2, avx512, Blocks, Exact, Interpolated, Quick, Staged};
+use super::piecewise::Segmented;
 use super::table::{HalfTable, NoTable, Table};
+#[cfg(target_arch = "x86_64")]
+use super::vectors::{avx2, avx512, Blocks, Exact, Interpolated, Quick, Staged};
 use crate::family::Family;
 use crate::real::{Real, Unfused};
 use half::{bf16, f16};
@@ -185,7 +187,10 @@ impl<F: Family, U: Argument<f64>, X: Input<f64>, G: Operand<f64>> Loop for Pass<
 }
 
 macro_rules! kernel {
-    ($t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, $is_staged:expr $(, pieces $avx512_too:expr)?) => {
+    (
+        $t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, if $is_staged:expr
+        $(, $polynomials:ident)?
+    ) => {
         impl Kernel for $t {
             type Compute = $compute;
             type Table = $table;
@@ -200,47 +205,27 @@ macro_rules! kernel {
             ) {
                 assert!(x.slice().is_none_or(|x| x.len() == out.len()));
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
+                $(
+                    #[cfg(target_arch = "x86_64")]
+                    if let Some((v3, block)) = $polynomials::<$t, F>(isa, f) {
+                        let pass = Pass { f: (), x, u, g, out };
+                        let streams = isa.streams;
+                        // SAFETY: it is complete.
+                        return unsafe { avx2::run::<$avx2>(v3, Blocks { block, pass, streams }) };
+                    }
+                )?
                 #[cfg(target_arch = "x86_64")]
-                {
-                    let avx2 = match isa.arch {
-                        pulp::Arch::V4(v4) => Some(*v4),
-                        pulp::Arch::V3(v3) => Some(v3),
-                        _ => None,
-                    };
-                    let avx2 = avx2.filter(|v3| avx2::is_complete(*v3));
-                    $(
-                        let pieces = avx2.filter(|_| matches!(isa.arch, pulp::Arch::V3(_)) || $avx512_too);
-                        let block = pieces.and_then(|_| Interpolated::<_, $t>::new(isa, f));
-                        if let Some((v3, block)) = pieces.zip(block) {
-                            let out = &mut *out;
-                            let blocks = Blocks {
-                                block,
-                                pass: Pass { f: (), x, u, g, out },
-                                streams: isa.streams,
-                            };
-                            // SAFETY: it is complete.
+                if $is_staged {
+                    let block = Staged($stages(f));
+                    let pass = Pass { f: (), x, u, g, out: &mut *out };
+                    let blocks = Blocks { block, pass, streams: isa.streams };
+                    match isa.arch {
+                        pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, blocks),
+                        pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
+                            // SAFETY: it is.
                             return unsafe { avx2::run::<$avx2>(v3, blocks) };
                         }
-                    )?
-                    if $is_staged {
-                        let out = &mut *out;
-                        let blocks = Blocks {
-                            block: Staged($stages(f)),
-                            pass: Pass {
-                                f: (),
-                                x,
-                                u,
-                                g,
-                                out,
-                            },
-                            streams: isa.streams,
-                        };
-                        match (isa.arch, avx2) {
-                            (pulp::Arch::V4(v4), _) => return avx512::run::<$avx512>(v4, blocks),
-                            // SAFETY: it is complete.
-                            (_, Some(v3)) => return unsafe { avx2::run::<$avx2>(v3, blocks) },
-                            _ => {}
-                        }
+                        _ => {}
                     }
                 }
                 isa.arch.dispatch(Dispatch(Pass { f, x, u, g, out }))
@@ -249,8 +234,23 @@ macro_rules! kernel {
     };
 }
 
-// With AVX-512 the formulas of f32 are faster; those in f64 are not.
-kernel!(f32 in f32, NoTable, Exact over 16 or 8, F::SINGLE, pieces !F::SINGLE);
-kernel!(f64 in f64, NoTable, Exact over 8 or 4, true, pieces false);
-kernel!(f16 in f32, HalfTable<f16>, Quick over 16 or 8, F::QUICK.is_some());
-kernel!(bf16 in f32, HalfTable<bf16>, Quick over 16 or 8, F::QUICK.is_some());
+/// What evaluates f by polynomials, with the instructions that it takes. With AVX-512 the formulas are faster, but for those
+/// that f32 is not enough for.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn polynomials<T: Segmented, F: Family>(isa: Isa, f: F) -> Option<(pulp::x86::V3, Interpolated<F, T>)> {
+    let v3 = match isa.arch {
+        pulp::Arch::V4(v4) if !F::SINGLE => *v4,
+        pulp::Arch::V3(v3) if !F::SINGLE || T::pays(F::CURVE) => v3,
+        _ => return None,
+    };
+    match avx2::is_complete(v3) {
+        true => Some((v3, Interpolated::new(isa, f)?)),
+        false => None,
+    }
+}
+
+kernel!(f32 in f32, NoTable, Exact over 16 or 8, if F::SINGLE, polynomials);
+kernel!(f64 in f64, NoTable, Exact over 8 or 4, if true, polynomials);
+kernel!(f16 in f32, HalfTable<f16>, Quick over 16 or 8, if F::QUICK.is_some());
+kernel!(bf16 in f32, HalfTable<bf16>, Quick over 16 or 8, if F::QUICK.is_some());

@@ -15,7 +15,7 @@ use super::isa::Isa;
 use super::operand::{Input, One, Operand};
 use super::slice::{Arithmetic, Dispatch, Kernel, Loop, Pass};
 #[cfg(target_arch = "x86_64")]
-use super::staged::{avx2, avx512};
+use super::vectors::{avx2, avx512};
 use crate::family::Family;
 use crate::plan::Function;
 use half::{bf16, f16};

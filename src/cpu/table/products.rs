@@ -4,7 +4,7 @@ use super::{Tabulated, INPUTS};
 use crate::cpu::half_types::{vanishes, Half};
 use crate::cpu::slice::CHUNK;
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::staged::{Element, Run, Vector};
+use crate::cpu::vectors::{Element, Run, Vector};
 use std::mem::MaybeUninit;
 
 /// Products for some x and g without a table.

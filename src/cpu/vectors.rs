@@ -1,25 +1,18 @@
-//! Kernels in three stages, over vectors of AVX-512 or AVX2.
-//!
-//! The compiler vectorises the loops of `slice.rs` too. What it cannot do is to run the stages of a formula apart; nor, with
-//! AVX-512, to replace a division by `vrcp14`, which the formulas allow because they correct the reciprocal by a residual.
-//! A formula is a chain of some 110 cycles of dependent instructions, of which a core can hold a fixed number, about 120 on
-//! a Zen 5, until their operands arrive. Loops over a panel that stays in L1, one per stage, shorten the chain and the
-//! number of instructions that wait for it: `docs/cpu-notes.md` has the figures.
+//! Kernels over vectors of AVX-512 or AVX2: formulas in stages (`stages.rs`), or polynomials that are looked up
+//! (`interpolated.rs`).
 
 pub(super) mod avx2;
 pub(super) mod avx512;
-mod lookup;
+mod interpolated;
 mod stages;
 mod vector;
 
-use super::argument::{Argument, Cursor, Values, SPAN};
+use super::argument::Argument;
 use super::operand::{Input, Operand};
 use super::slice::Pass;
-use crate::real::Real;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
-pub(super) use lookup::Interpolated;
-use stages::Stages;
-pub(super) use stages::{Exact, Quick};
+pub(super) use interpolated::Interpolated;
+pub(super) use stages::{Exact, Quick, Staged};
 use std::mem::MaybeUninit;
 pub(super) use vector::{Element, Vector};
 
@@ -31,18 +24,13 @@ pub(super) struct Blocks<'a, T, B, U, X, G> {
     pub(super) streams: bool,
 }
 
-/// The size below which a scaled value is subnormal in f32 or lost: g may bring it back into the range of bf16.
-const VANISHING: f64 = f32::MIN_POSITIVE as f64 / f32::UNSCALE;
-
-/// Vectors between the stages of a formula: at most 1 KiB of L1 for each number that is kept.
-const PANEL: usize = 16;
-
 /// Scale and shift of vector after vector: most panels are in one channel, or in a table.
 macro_rules! for_parameters {
     ($cursor:expr, $n:expr, $t:ident, $lanes:ident, $u:ident, $i:ident, $parameters:ident => $body:expr) => {
         let mut done = 0;
         while done < $n {
             let (count, values) = $cursor.alike($n - done, $lanes);
+            let count = count.min($n - done);
             match values {
                 Values::Each([scale, shift]) if !$u::PLAIN => {
                     let scale = &scale.as_chunks::<{ $lanes }>().0[..count];
@@ -152,95 +140,6 @@ where
     let (x, g) = (pad(x.read(out)), g.slice().map(pad));
     block.run::<_, false>(Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..out.len()]);
-}
-
-/// In panels, stage by stage.
-#[derive(Clone, Copy)]
-pub(super) struct Staged<S>(pub(super) S);
-
-impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
-    #[inline(always)]
-    fn run<U: Argument<T::Compute>, const STREAMS: bool>(
-        self,
-        x: Option<&[[T; L]]>,
-        u: U,
-        g: Option<&[[T; L]]>,
-        out: &mut [[MaybeUninit<T>; L]],
-    ) {
-        const { assert!(PANEL * L <= SPAN) };
-        let Self(stages) = self;
-        let mut cursor = u.cursor();
-        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let n = out.len();
-            // What `chunks_mut` does not tell the compiler.
-            assert!(n <= PANEL);
-            let x = x.map(|x| &x[panel * PANEL..][..n]);
-            let g = g.map(|g| &g[panel * PANEL..][..n]);
-            if x.is_none() {
-                prefetch(out);
-            }
-            let mut arguments = [MaybeUninit::uninit(); PANEL];
-            let mut scales = [MaybeUninit::uninit(); PANEL];
-            let mut exponentials = [MaybeUninit::uninit(); PANEL];
-            let mut reciprocals = [MaybeUninit::uninit(); PANEL];
-            // No closure: it would be compiled for AVX-512 only if it happened to be inlined.
-            for_parameters!(cursor, n, T, L, U, i, parameters => {
-                let mut value = match x {
-                    Some(x) => T::load(&x[i]),
-                    // SAFETY: whoever leaves out x has made sure of it: see `InPlace`.
-                    None => T::load(unsafe { &*(&raw const out[i]).cast::<[T; L]>() }),
-                };
-                if !U::PLAIN {
-                    let [scale, shift] = parameters;
-                    value = value.fma(scale, shift);
-                    if U::CHAINED {
-                        scales[i].write(scale);
-                    }
-                }
-                if !U::PLAIN || T::WIDENED || x.is_none() {
-                    arguments[i].write(value);
-                }
-                exponentials[i].write(stages.exponential(value))
-            });
-            let argument = |i: usize| match x {
-                Some(x) if U::PLAIN && !T::WIDENED => T::load(&x[i]),
-                // SAFETY: the loop before has written one for every i.
-                _ => unsafe { arguments[i].assume_init() },
-            };
-            for (i, (e, r)) in exponentials[..n].iter().zip(&mut reciprocals).enumerate() {
-                // SAFETY: the loop before has written one for every i.
-                r.write(stages.reciprocal(argument(i), unsafe { e.assume_init() }));
-            }
-            let mut least = T::Vector::lit(f64::INFINITY);
-            for (i, (out, (e, r))) in out
-                .iter_mut()
-                .zip(exponentials.iter().zip(&reciprocals))
-                .enumerate()
-            {
-                // SAFETY: as above.
-                let (e, r) = unsafe { (e.assume_init(), r.assume_init()) };
-                let mut y = stages.value(argument(i), e, r);
-                if let Some(g) = g {
-                    if S::CHECKED {
-                        least = y.abs().or_less(least);
-                    }
-                    y = stages.times(y, T::load(&g[i]));
-                }
-                if U::CHAINED {
-                    // SAFETY: as above.
-                    y = y * unsafe { scales[i].assume_init() };
-                }
-                match STREAMS {
-                    true => T::stream(y, out),
-                    false => T::store(y, out),
-                }
-            }
-            if let (true, Some(x), Some(g)) = (S::CHECKED && least.any_below(VANISHING), x, g) {
-                let u = u.skip(panel * PANEL * L);
-                stages.again(x.as_flattened(), u, g.as_flattened(), out.as_flattened_mut());
-            }
-        }
-    }
 }
 
 /// Asks for what lies `AHEAD` of a panel. Where input and output are the same, with pages of 4 KiB, a core has nothing else

@@ -1,7 +1,7 @@
 //! How segments are looked up: their numbers are stored and loaded one by one, coefficients loaded segment by segment and
 //! transposed. `vgatherdps` takes longer for one coefficient than this for four.
 
-use super::super::lookup::Lookup;
+use super::super::interpolated::Lookup;
 use super::{F32, F64};
 use crate::cpu::piecewise::Segments;
 use crate::real::Real;
@@ -55,19 +55,19 @@ impl Lookup<8> for F32 {
         unsafe {
             let first = _mm256_set1_epi32((first as f32).to_bits() as i32);
             let from_first = _mm256_sub_epi32(_mm256_castps_si256(self.0), first);
-            _mm256_store_si256((&raw mut numbers).cast(), from_first);
+            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi32::<2>(from_first));
         }
         numbers
     }
 
     #[inline(always)]
     unsafe fn polynomials(segments: &Segments<f32>, Numbers(numbers): &Numbers, t: Self) -> Twin<Self> {
-        let first = segments.as_ptr();
+        let coefficients = segments.as_ptr().cast::<f32>();
         // Element 2i is the lower half of number i. In pairs of four, as a transposition of 4 by 4 stays within halves.
         let pair = |low: u64, high: u64| {
             // SAFETY: the caller has numbers of segments, which `Segments` has.
             unsafe {
-                let [low, high] = [low, high].map(|number| first.add(number as usize).cast());
+                let [low, high] = [low, high].map(|number| coefficients.add(number as usize));
                 let low = _mm256_castps128_ps256(_mm_load_ps(low));
                 _mm256_insertf128_ps::<1>(low, _mm_load_ps(high))
             }
@@ -104,19 +104,18 @@ impl Lookup<4> for F64 {
         unsafe {
             let first = _mm256_set1_epi64x(first.to_bits() as i64);
             let from_first = _mm256_sub_epi64(_mm256_castpd_si256(self.0), first);
-            _mm256_store_si256((&raw mut numbers).cast(), from_first);
+            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi64::<3>(from_first));
         }
         numbers
     }
 
     #[inline(always)]
     unsafe fn polynomials(segments: &Segments<f64>, Numbers(numbers): &Numbers, t: Self) -> Twin<Self> {
-        let first = segments.as_ptr();
+        let coefficients = segments.as_ptr().cast::<f64>();
         let two = |from: usize, [low, high]: [u64; 2]| {
             // SAFETY: the caller has numbers of segments, which `Segments` has, of eight coefficients each.
             unsafe {
-                let [low, high] =
-                    [low, high].map(|number| first.add(number as usize).cast::<f64>().add(from));
+                let [low, high] = [low, high].map(|number| coefficients.add(number as usize + from));
                 let low = _mm256_castpd128_pd256(_mm_load_pd(low));
                 _mm256_insertf128_pd::<1>(low, _mm_load_pd(high))
             }
