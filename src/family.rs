@@ -8,6 +8,7 @@ use crate::real::Real;
 use crate::twin::Twin;
 
 /// f⁽ᵏ⁾ of one activation, in three stages, which a backend may run apart.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only AVX2 interpolates
 pub(crate) trait Family: Copy + Send + Sync {
     /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.
     const SINGLE: bool;
@@ -41,7 +42,7 @@ pub(crate) trait Family: Copy + Send + Sync {
         self.eval(x)
     }
 
-    /// What may be interpolated: f⁽ᵏ⁾(x) is [`Family::from_curve`] of its value at [`Family::argument`], unless
+    /// What may be interpolated: f⁽ᵏ⁾(x) is [`Family::multiple`] of its value at [`Family::argument`], unless
     /// [`Family::branch`] has something else.
     const CURVE: Curve;
     /// Whether that stays in the range of f32.
@@ -66,7 +67,7 @@ pub(crate) trait Family: Copy + Send + Sync {
     }
     /// A multiple of the curve's value.
     #[inline(always)]
-    fn from_curve<R: Real>(self, _x: R, value: Twin<R>) -> R {
+    fn multiple<R: Real>(self, _x: R, value: Twin<R>) -> R {
         value.sum()
     }
     /// `smooth`, or what is in its place beyond a threshold.
@@ -115,7 +116,7 @@ macro_rules! family {
             }
             $(
                 #[inline(always)]
-                fn from_curve<R: Real>(self, $x: R, value: Twin<R>) -> R {
+                fn multiple<R: Real>(self, $x: R, value: Twin<R>) -> R {
                     $x.fma(value.high, $x * value.low)
                 }
             )?
@@ -213,7 +214,7 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
         x.fma(beta.low, x.fma(beta.high, -centre))
     }
     #[inline(always)]
-    fn from_curve<R: Real>(self, _: R, value: Twin<R>) -> R {
+    fn multiple<R: Real>(self, _: R, value: Twin<R>) -> R {
         let beta = self.softplus.beta();
         let factor = match ORDER {
             0 => {
@@ -291,8 +292,8 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
         self.branch_scaled(x, self.plain.value(x, e, r), 1.0)
     }
     #[inline(always)]
-    fn from_curve<R: Real>(self, x: R, value: Twin<R>) -> R {
-        self.plain.from_curve(x, value)
+    fn multiple<R: Real>(self, x: R, value: Twin<R>) -> R {
+        self.plain.multiple(x, value)
     }
     #[inline(always)]
     fn branch<R: Real>(self, x: R, smooth: R) -> R {

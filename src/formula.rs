@@ -27,10 +27,10 @@ mod decay;
 #[cfg(test)]
 mod operations;
 pub(crate) mod quick;
-#[cfg(target_arch = "x86_64")] // for `cpu/piecewise.rs`
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // for `cpu/piecewise.rs`
 pub(crate) mod series;
 mod softplus;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "x86_64")] // for `cpu/vectors`
 pub(crate) mod tails;
 pub(crate) mod wide;
 

@@ -28,7 +28,7 @@ pub(in super::super) trait Lookup<const L: usize>: Vector<L, Scalar: Segmented> 
 
     /// Of sums with [`Grid::magic`], from that of the first segment on.
     fn numbers(self, first: f64) -> Self::Numbers;
-    /// The value of each element's polynomial at t, as [`Family::from_curve`] takes it.
+    /// The value of each element's polynomial at t, as [`Family::multiple`] takes it.
     ///
     /// # Safety
     /// The numbers are of [`Lookup::numbers`].
@@ -160,7 +160,7 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
             // SAFETY: as above.
             let polynomial =
                 unsafe { T::Vector::polynomials(segments, panel.numbers[i].assume_init_ref(), t) };
-            let mut y = f.branch(value, f.from_curve(value, polynomial));
+            let mut y = f.branch(value, f.multiple(value, polynomial));
             if TAILS {
                 let outside = place.differs(place.clamped(low, high));
                 if outside.is_any() {
