@@ -69,7 +69,7 @@ pub(super) trait Segmented: Copy + Sized + 'static {
     /// Added to a number, it leaves an integer in the low bits.
     const MAGIC: f64;
 
-    /// Whether polynomials are faster with AVX2 than a formula that f32 is enough for.
+    /// Whether polynomials are faster with AVX2 than the formula.
     fn pays(curve: Curve) -> bool;
     /// From the first coefficient and the others.
     fn segment(first: Twin<f64>, others: &[f64]) -> Self::Segment;

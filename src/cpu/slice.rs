@@ -241,10 +241,10 @@ macro_rules! kernel {
 fn polynomials<T: Segmented, F: Family>(isa: Isa, f: F) -> Option<(pulp::x86::V3, Interpolated<F, T>)> {
     let v3 = match isa.arch {
         pulp::Arch::V4(v4) if !F::SINGLE => *v4,
-        pulp::Arch::V3(v3) if !F::SINGLE || T::pays(F::CURVE) => v3,
+        pulp::Arch::V3(v3) => v3,
         _ => return None,
     };
-    match avx2::is_complete(v3) {
+    match T::pays(F::CURVE) && avx2::is_complete(v3) {
         true => Some((v3, Interpolated::new(isa, f)?)),
         false => None,
     }
