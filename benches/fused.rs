@@ -2,7 +2,7 @@
 //! after candle's own broadcasts; and activations in place. With the bars that this crate holds itself to.
 //!
 //! ```sh
-//! cargo bench --bench fused                                      # about a minute
+//! cargo bench --bench fused                                      # about two minutes
 //! cargo bench --bench fused -- --out benches/results/NAME.md     # writes what it prints, too
 //! ```
 //!
@@ -177,6 +177,36 @@ fn in_place(op: &'static str, call: fn(&Tensor) -> Result<()>, mean: f32, elemen
     })
 }
 
+/// Minutes differ on a virtual machine that shares its cores.
+const ROUNDS: usize = 3;
+
+/// Everything, once.
+fn round() -> Result<Vec<Row>> {
+    let mut rows = vec![];
+    for (dims, dim) in shapes() {
+        for op in &OPS {
+            rows.push(fused(op, dims.clone(), dim)?);
+        }
+    }
+    for elements in [MI, 16 * MI] {
+        rows.push(in_place("mish_inplace", mish_inplace, 22.0, elements)?);
+        rows.push(in_place("softplus_inplace", softplus_inplace, 8.0, elements)?);
+    }
+    Ok(rows)
+}
+
+/// Of rounds with the same rows in the same order.
+fn medians(mut rounds: Vec<Vec<Row>>) -> Vec<Row> {
+    let mut rows = rounds.pop().unwrap_or_default();
+    for (i, row) in rows.iter_mut().enumerate() {
+        for (j, (_, time)) in row.times.iter_mut().enumerate() {
+            let others = rounds.iter().map(|round| round[i].times[j].1);
+            *time = Time::of_laps(&others.chain([*time]).collect::<Vec<_>>());
+        }
+    }
+    rows
+}
+
 fn main() -> Result<()> {
     // From `cargo test --benches`: nothing to measure.
     let arguments: Vec<String> = std::env::args().collect();
@@ -190,17 +220,11 @@ fn main() -> Result<()> {
     if let Some(load) = machine::load() {
         text += &format!("{load}.\n");
     }
-    let mut rows = vec![];
-    for (dims, dim) in shapes() {
-        for op in &OPS {
-            rows.push(fused(op, dims.clone(), dim)?);
-        }
-    }
-    for elements in [MI, 16 * MI] {
-        rows.push(in_place("mish_inplace", mish_inplace, 22.0, elements)?);
-        rows.push(in_place("softplus_inplace", softplus_inplace, 8.0, elements)?);
-    }
-    text += "\nMade by `cargo bench --bench fused`: f32, medians, outputs in mapped memory.\n\n";
+    let rounds = (0..ROUNDS).map(|_| round()).collect::<Result<Vec<_>>>()?;
+    let rows = medians(rounds);
+    text += &format!(
+        "\nMade by `cargo bench --bench fused`: f32, medians of {ROUNDS} rounds, outputs in mapped memory.\n\n"
+    );
     text += "| op | ours, Melem/s | time over bare activation | over this crate, unfused | over candle composed | throughput over copy |\n";
     text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
     for row in &rows {

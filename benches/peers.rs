@@ -7,8 +7,8 @@
 //! Options: `--out FILE.md` (also writes `FILE.json`), `--threads N` (2, for everyone), `--quick` (a few cases, to
 //! see that it runs). A full run takes about 15 minutes.
 //!
-//! Sizes come one after the other, and at each size everyone is measured before the next size begins, three times in
-//! turn from 16 Ki to 1 Mi, of which the table has the median. Peers that
+//! Sizes come one after the other, and at each size everyone is measured before the next size begins. From 16 Ki on all
+//! of that is done three times, minutes apart; the table has the medians. Peers that
 //! cannot be run are left out with a note. The interpreter is `PEERS_PYTHON`, or `python3`.
 
 mod support;
@@ -35,21 +35,35 @@ fn main() -> Result<()> {
     let start = Instant::now();
     let mut peers = Peers::new(options.threads);
     peers.notes.extend(machine::load());
-    let mut rows = vec![];
-    for size in plan::sizes() {
-        if has_goals(size) {
-            let ceiling = ceiling::describe(options.threads);
-            peers
-                .notes
-                .extend(ceiling.map(|line| format!("Before {}: {line}", plan::size_name(size))));
+    let cases = |size| -> Vec<_> {
+        plan::cases(size, options.quick)
+            .into_iter()
+            .map(Row::new)
+            .collect()
+    };
+    let mut sizes: Vec<(usize, Vec<Row>)> = plan::sizes()
+        .into_iter()
+        .map(|size| (size, cases(size)))
+        .collect();
+    for lap in 0..if options.quick { 1 } else { LAPS } {
+        let ceiling = ceiling::describe(options.threads);
+        peers
+            .notes
+            .extend(ceiling.map(|line| format!("Before round {}: {line}", lap + 1)));
+        for (size, rows) in &mut sizes {
+            if lap > 0 && *size < 16 * KI {
+                continue;
+            }
+            measure(*size, rows, lap, &mut peers)?;
+            eprintln!(
+                "round {}, {:>4} elements done after {:.0} s",
+                lap + 1,
+                plan::size_name(*size),
+                start.elapsed().as_secs_f64()
+            );
         }
-        rows.extend(measure(size, options.quick, &mut peers)?);
-        eprintln!(
-            "{:>4} elements done after {:.0} s",
-            plan::size_name(size),
-            start.elapsed().as_secs_f64()
-        );
     }
+    let rows: Vec<_> = sizes.into_iter().flat_map(|(_, rows)| rows).collect();
     let bars = bars::evaluate(&rows);
     let machine = machine::describe(options.threads);
     let text = markdown(&machine, &peers, &bars, &rows);
@@ -67,38 +81,30 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often everyone is measured in turn where [`has_goals`]: a virtual machine that shares its cores is
-/// 1.6 times as fast in some minutes as in others.
+/// How often everyone is measured from 16 Ki on: a virtual machine that shares its cores is 1.6 times as fast in some
+/// minutes as in others.
 const LAPS: usize = 3;
 
-/// Whether goals are ratios to a peer.
-fn has_goals(size: usize) -> bool {
-    (16 * KI..=MI).contains(&size)
-}
-
 /// All cases of one size, by everyone.
-fn measure(size: usize, quick: bool, peers: &mut Peers) -> Result<Vec<Row>> {
-    let mut rows: Vec<_> = plan::cases(size, quick).into_iter().map(Row::new).collect();
-    for _ in 0..if !quick && has_goals(size) { LAPS } else { 1 } {
-        for row in &mut rows {
-            row.lap(row.case.race()?.run());
-            memory::fresh_outputs();
-        }
-        if SIZES.contains(&size) {
-            // f32 has more ops than the other types where tensors are large.
-            for is_f32 in [true, false] {
-                let chosen = |case: &Case| (case.dtype == DType::F32) == is_f32;
-                peers.measure("torch_cpu.py", &["--peers", "torch-eager"], &mut rows, chosen);
-                peers.measure("jax_cpu.py", &[], &mut rows, chosen);
-            }
+fn measure(size: usize, rows: &mut [Row], lap: usize, peers: &mut Peers) -> Result<()> {
+    for row in &mut *rows {
+        row.lap(row.case.race()?.run());
+        memory::fresh_outputs();
+    }
+    if SIZES.contains(&size) {
+        // f32 has more ops than the other types where tensors are large.
+        for is_f32 in [true, false] {
+            let chosen = |case: &Case| (case.dtype == DType::F32) == is_f32;
+            peers.measure("torch_cpu.py", &["--peers", "torch-eager"], rows, chosen);
+            peers.measure("jax_cpu.py", &[], rows, chosen);
         }
     }
     // Two seconds of compilation each.
-    if [16 * KI, MI].contains(&size) {
+    if lap == 0 && [16 * KI, MI].contains(&size) {
         let chosen = |case: &Case| case.activation == Activation::Mish;
-        peers.measure("torch_cpu.py", &["--peers", "torch-compile"], &mut rows, chosen);
+        peers.measure("torch_cpu.py", &["--peers", "torch-compile"], rows, chosen);
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String {
@@ -107,7 +113,7 @@ fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String 
         text += &format!("{note}.\n");
     }
     text += "
-Made by `cargo bench --bench peers`. Medians, from 16 Ki to 1 Mi of three rounds of everyone; inputs are 3·randn; outputs
+Made by `cargo bench --bench peers`. Medians, from 16 Ki on of three rounds of everything; inputs are 3·randn; outputs
 are fresh in every call unless it says mapped.
 Throughputs are in 10⁶ elements per second; GB/s counts what one fused kernel reads and writes. The copy is by memcpy,
 on as many threads, into mapped memory. `train` is forward and backward through candle's autograd.

@@ -177,6 +177,13 @@ prove_limit("mish''/((2 + x) exp(x))", forms["mish"][2] / ((2 + x) * E), -sp.oo,
 prove_limit("softplus/exp(x)", softplus / E, -sp.oo, 1)
 prove_limit("(x - mish) exp(2x)/x", sp.simplify((x - forms["mish"][0]) * E**2 / x), sp.oo, 2)
 prove_limit("(tanh_softplus)' exp(2x)", forms["tanh_softplus"][1] * E**2, sp.oo, 4)
+prove_limit("(tanh_softplus)'/exp(x)", forms["tanh_softplus"][1] / E, -sp.oo, 1)
+prove_limit("(tanh_softplus)''/exp(x)", forms["tanh_softplus"][2] / E, -sp.oo, 1)
+prove_limit("(tanh_softplus)'' exp(2x)", forms["tanh_softplus"][2] * E**2, sp.oo, -8)
+prove_limit("mish'' exp(2x)/(1 - x)", sp.simplify(forms["mish"][2] * E**2 / (1 - x)), sp.oo, 8)
+prove_limit("softplus'/exp(x)", forms["softplus"][1] / E, -sp.oo, 1)
+prove_limit("softplus''/exp(x)", forms["softplus"][2] / E, -sp.oo, 1)
+prove_limit("softplus'' exp(x)", forms["softplus"][2] * E, sp.oo, 1)
 # 2 artanh(u) = log((1 + u)/(1 - u)), and u**3 G(u**2) is all of it but 2u.
 u = t / (2 + t)
 prove("log1p(t) = 2 artanh(t/(2 + t)), under exp", (1 + u) / (1 - u), 1 + t)
@@ -192,14 +199,25 @@ for name, values in zero.items():
         got = sp.simplify(forms[name][k].subs(x, 0))
         report(got == want, f"{name}{chr(39) * k}(0) = {want}", f"got {got}")
 
-print("# 6. backward of backward: (x, g) -> g f^(k)(x) against an upstream G")
+print("# 6. polynomials for segments")
+prove("T = 1 - 2t^2/(1 + 2t + 2t^2) for t = exp(-x)", tanh_sp, 1 - 2 / E**2 / (1 + 2 / E + 2 / E**2))
+prove("sigmoid = 1 - t/(1 + t)", E / (1 + E), 1 - (1 / E) / (1 + 1 / E))
+for n in (3, 4, 7, 8):
+    # What src/cpu/piecewise.rs has in the place of y^n: y^n less Chebyshev's polynomial, scaled to have y^n.
+    y, factor, instead = sp.Symbol("y"), sp.Integer(1), sp.Integer(0)
+    for j in range(1, n // 2 + 1):
+        factor *= -sp.Integer((n - 2 * j + 2) * (n - 2 * j + 1)) / (4 * j * (n - j))
+        instead -= factor * y ** (n - 2 * j)
+    report(sp.expand(y**n - sp.chebyshevt(n, y) / 2 ** (n - 1) - instead) == 0, f"y^{n} less T_{n}/2^{n - 1}")
+
+print("# 7. backward of backward: (x, g) -> g f^(k)(x) against an upstream G")
 g, G = sp.symbols("g G", real=True)
 h = sp.Function("h")(x)  # f^(k)
 report(sp.diff(G * g * h, g) == G * h, "d/dg  G g f^(k)(x) = G f^(k)(x): the same op on (x, G)")
 report(sp.simplify(sp.diff(G * g * h, x) - g * G * sp.diff(h, x)) == 0,
        "d/dx  G g f^(k)(x) = g G f^(k+1)(x): the next op on (x, g G)")
 
-print("# 7. roots, 30 digits")
+print("# 8. roots, 30 digits")
 # mish' = 0 <=> Q + x (1 + e) = 0 with Q = (1 + e/2) M, since mish' = e (Q + x (1 + e))/M^2.
 Q = (1 + e / 2) * M
 prove("mish' = e (Q + x (1 + e))/M^2, Q = (1 + e/2) M", d(mish, 1), e * (Q + x * (1 + e)) / M**2)

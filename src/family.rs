@@ -7,7 +7,7 @@ use crate::formula::series::Curve;
 use crate::real::Real;
 use crate::twin::Twin;
 
-/// f⁽ᵏ⁾ of one activation, in three stages, which a backend may run apart.
+/// f⁽ᵏ⁾ of one activation, in three stages, which a backend may run apart, or from a curve that it may interpolate.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only AVX2 interpolates
 pub(crate) trait Family: Copy + Send + Sync {
     /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.

@@ -142,6 +142,23 @@ where
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
+/// The `i`th x, or what `out` holds in its place.
+///
+/// # Safety
+/// Without x, `out` has to be initialised: see `InPlace`.
+#[inline(always)]
+unsafe fn load<T: Element<L>, const L: usize>(
+    x: Option<&[[T; L]]>,
+    out: &[[MaybeUninit<T>; L]],
+    i: usize,
+) -> T::Vector {
+    T::load(match x {
+        Some(x) => &x[i],
+        // SAFETY: the caller answers for it.
+        None => unsafe { &*(&raw const out[i]).cast() },
+    })
+}
+
 /// Asks for what lies `AHEAD` of a panel. Where input and output are the same, with pages of 4 KiB, a core has nothing else
 /// to wait for memory with.
 #[inline(always)]

@@ -8,7 +8,8 @@
 //! | σ | p/(1 + p) | 1 − p/(1 + p) |
 //! | T = tanh∘softplus | (p + p²/2)/(1 + p + p²/2) | 1 − 2p²/(1 + 2p + 2p²) |
 //!
-//! Softplus is an integral of σ, mish is x·T, and the series of a derivative is the derivative of the series.
+//! Softplus is an integral of σ, mish is x·T, and the series of a derivative is the derivative of the series:
+//! section 6 of `docs/derivation.md`.
 
 use crate::real::Real;
 use crate::twin::Twin;
@@ -29,7 +30,7 @@ pub(crate) enum Curve {
 }
 
 impl Curve {
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = Curve::TanhSoftplusD2 as usize + 1;
 
     /// Whether it has poles of a high order next to the real line, at ln √2 ± i·3π/4, and a root.
     pub(crate) const fn is_steep(self) -> bool {

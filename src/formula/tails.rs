@@ -1,5 +1,5 @@
 //! Where exp(−|x|) no longer counts next to 1: below −64, and above 32 in f32 or 40 in f64. A limit is left, or a
-//! multiple of an exponential.
+//! multiple of an exponential: section 4 of `docs/derivation.md`.
 
 use super::series::Curve;
 use super::{by_sign, exp, minus_abs};

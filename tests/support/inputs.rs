@@ -82,6 +82,18 @@ pub fn edges() -> Vec<f64> {
     let mut points = [SMALL, SATURATION, EXP_RANGE, LARGE].concat();
     // Range reduction by ln 2 switches at odd multiples of half of it.
     points.extend((1..2200).map(|k| 0.5 * k as f64 * LN_2));
+    // Segments of polynomials meet half way between multiples of 1/32, 1/64 or 1/128, of which there is one in every unit
+    // here, and end half a segment beyond a whole number.
+    for per_unit in [32, 64, 128] {
+        let half = 0.5 / per_unit as f64;
+        points.extend((0..64).map(|k| k as f64 + half * (2 * (37 * k % per_unit) + 1) as f64));
+        points.extend([32.0, 40.0, 64.0].map(|end| end + half));
+        points.extend(
+            PARAMETERS
+                .iter()
+                .flat_map(|(beta, _)| [32.0, 40.0, 64.0].map(|end| ((end + half) / beta).abs())),
+        );
+    }
     points.extend(
         PARAMETERS
             .iter()

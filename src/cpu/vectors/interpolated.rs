@@ -4,7 +4,7 @@ use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
 use super::vector::{Element, Vector};
-use super::{for_parameters, prefetch, Block};
+use super::{for_parameters, load, prefetch, Block};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
@@ -180,21 +180,4 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
             }
         }
     }
-}
-
-/// The `i`th x, or what `out` holds in its place.
-///
-/// # Safety
-/// Without x, `out` has to be initialised: see `InPlace`.
-#[inline(always)]
-unsafe fn load<T: Element<L>, const L: usize>(
-    x: Option<&[[T; L]]>,
-    out: &[[MaybeUninit<T>; L]],
-    i: usize,
-) -> T::Vector {
-    T::load(match x {
-        Some(x) => &x[i],
-        // SAFETY: the caller answers for it.
-        None => unsafe { &*(&raw const out[i]).cast() },
-    })
 }

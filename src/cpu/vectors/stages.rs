@@ -11,7 +11,7 @@ use super::super::half_types::{half_pass, Half};
 use super::super::isa::Isa;
 use super::super::slice::{Pass, WithFma};
 use super::vector::{Element, Vector};
-use super::{for_parameters, prefetch, Block};
+use super::{for_parameters, load, prefetch, Block};
 use crate::family::Family;
 use crate::formula::quick::{product, Constants};
 use crate::real::Real;
@@ -71,11 +71,8 @@ impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
             let mut reciprocals = [MaybeUninit::uninit(); PANEL];
             // No closure: it would be compiled for AVX-512 only if it happened to be inlined.
             for_parameters!(cursor, n, T, L, U, i, parameters => {
-                let mut value = match x {
-                    Some(x) => T::load(&x[i]),
-                    // SAFETY: whoever leaves out x has made sure of it: see `InPlace`.
-                    None => T::load(unsafe { &*(&raw const out[i]).cast::<[T; L]>() }),
-                };
+                // SAFETY: nothing of the panel has been overwritten yet.
+                let mut value = unsafe { load(x, out, i) };
                 if !U::PLAIN {
                     let [scale, shift] = parameters;
                     value = value.fma(scale, shift);
