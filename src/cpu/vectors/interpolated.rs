@@ -31,7 +31,7 @@ pub(in super::super) trait Lookup<const L: usize>: Vector<L, Scalar: Segmented> 
     /// The value of each element's polynomial at t, as [`Family::multiple`] takes it.
     ///
     /// # Safety
-    /// The numbers are of [`Lookup::numbers`].
+    /// The numbers are those of sums that were clamped to the ends of the segments' grid.
     unsafe fn polynomials(segments: &Segments<Self::Scalar>, numbers: &Self::Numbers, t: Self) -> Twin<Self>;
 }
 
