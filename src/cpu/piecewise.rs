@@ -2,9 +2,9 @@
 //!
 //! A segment is 1/32 to 1/128 long. Its polynomial in the distance t from its centre, of degree 2 in f32 and 6 in f64, has
 //! its first coefficient in two parts: high + (low + t(c₁ + t(c₂ + …))) is off by the rounding of one sum, a few hundredths of
-//! an ulp of rounding and truncation before it, and nothing else. Where the formulas take 40 instructions, or f64 for a
-//! result in f32, this takes 8 and a load of one segment per element: `docs/cpu-notes.md` has the figures. They reach from
-//! −64 to 32 in f32 and 40 in f64; beyond, `formula/tails.rs` has what is left of the functions.
+//! an ulp of rounding and truncation before it, and nothing else. Where the formulas take 28 to 57 operations, or f64 for
+//! a result in f32, this takes about 14 and a load of one segment per element: `docs/cpu-notes.md` has the figures. Segments
+//! reach from −64 to 32 in f32 and 40 in f64; beyond, `formula/tails.rs` has what is left of the functions.
 
 use super::isa::Isa;
 use super::slice::{Arithmetic, Dispatch, Loop, Scalar};
