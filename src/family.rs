@@ -229,12 +229,7 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
     }
     #[inline(always)]
     fn branch<R: Real>(self, x: R, smooth: R) -> R {
-        let above = match ORDER {
-            0 => x,
-            1 => R::lit(1.0),
-            _ => R::lit(0.0),
-        };
-        formula::softplus_branch(x, smooth, above, &self.softplus, self.single)
+        formula::softplus_branch(x, smooth, ORDER, &self.softplus, self.single)
     }
 
     #[inline(always)]
@@ -264,11 +259,7 @@ impl<F, const ORDER: u8> Thresholded<F, ORDER> {
     /// `value`, and above the threshold the branch, times `scale`.
     #[inline(always)]
     fn branch_scaled<R: Real>(self, x: R, value: R, scale: f64) -> R {
-        let above = match ORDER {
-            0 => x,
-            1 => R::lit(scale),
-            _ => R::lit(0.0),
-        };
+        let above = formula::above_threshold(x, ORDER, scale);
         R::if_gt(x, R::lit(self.threshold), above, value)
     }
 }
@@ -289,7 +280,7 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     }
     #[inline(always)]
     fn value<R: Real>(self, x: R, e: Twin<R>, r: [R; 2]) -> R {
-        self.branch_scaled(x, self.plain.value(x, e, r), 1.0)
+        self.branch(x, self.plain.value(x, e, r))
     }
     #[inline(always)]
     fn multiple<R: Real>(self, x: R, value: Twin<R>) -> R {
@@ -305,7 +296,7 @@ impl<F: Family, const ORDER: u8> Family for Thresholded<F, ORDER> {
     }
     #[inline(always)]
     fn wide<R: Real>(self, x: R, e: R) -> R {
-        self.branch_scaled(x, self.plain.wide(x, e), 1.0)
+        self.branch(x, self.plain.wide(x, e))
     }
     #[inline(always)]
     fn quick_exponential<R: Real>(self, x: R, c: &Constants) -> R {

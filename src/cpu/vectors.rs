@@ -142,6 +142,24 @@ where
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
+/// How many vectors the `panel`th panel of up to `N` has, of which `out` is the output, and x and g of them.
+#[inline(always)]
+fn part<'a, T, const L: usize, const N: usize>(
+    panel: usize,
+    x: Option<&'a [[T; L]]>,
+    g: Option<&'a [[T; L]]>,
+    out: &[[MaybeUninit<T>; L]],
+) -> (usize, [Option<&'a [[T; L]]>; 2]) {
+    let n = out.len();
+    // What `chunks_mut` does not tell the compiler.
+    assert!(n <= N);
+    if x.is_none() {
+        prefetch(out);
+    }
+    let of_panel = |all: &'a [[T; L]]| &all[panel * N..][..n];
+    (n, [x.map(of_panel), g.map(of_panel)])
+}
+
 /// The `i`th x, or what `out` holds in its place.
 ///
 /// # Safety

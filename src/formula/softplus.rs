@@ -122,7 +122,7 @@ pub(crate) fn softplus_parametric<R: Real>(
     let beta = softplus.beta();
     let (zero, b) = (R::lit(0.0), R::lit(beta));
     let product = x * b;
-    let (smooth, above) = match order {
+    let smooth = match order {
         0 => {
             let unscale = R::lit(R::UNSCALE);
             let scaled_u = reciprocal[1] * R::lit(1.0 / R::UNSCALE);
@@ -131,19 +131,30 @@ pub(crate) fn softplus_parametric<R: Real>(
             let quotient = log1p.high / b;
             let rest = (-quotient).fma(b, log1p.high) + (log1p.low + t.low);
             let linear = R::if_gt(product, zero, x, zero);
-            (quotient.fma(unscale, (rest / b).fma(unscale, linear)), x)
+            quotient.fma(unscale, (rest / b).fma(unscale, linear))
         }
-        1 => (softplus_d1(x, e, reciprocal), R::lit(1.0)),
-        _ => (softplus_d2(x, e, reciprocal) * b, zero),
+        1 => softplus_d1(x, e, reciprocal),
+        _ => softplus_d2(x, e, reciprocal) * b,
     };
-    softplus_branch(x, smooth, above, softplus, single)
+    softplus_branch(x, smooth, order, softplus, single)
 }
 
-/// `above` where βx is above the threshold.
+/// `smooth`, or what is in its place where βx is above the threshold.
 #[inline(always)]
-pub(crate) fn softplus_branch<R: Real>(x: R, smooth: R, above: R, softplus: &Softplus, single: bool) -> R {
+pub(crate) fn softplus_branch<R: Real>(x: R, smooth: R, order: u8, softplus: &Softplus, single: bool) -> R {
     let threshold = R::lit(softplus.threshold_in(single));
+    let above = above_threshold(x, order, 1.0);
     R::if_gt(pytorch_product(x, softplus, single), threshold, above, smooth)
+}
+
+/// x and its derivatives, `one` being the first.
+#[inline(always)]
+pub(crate) fn above_threshold<R: Real>(x: R, order: u8, one: f64) -> R {
+    match order {
+        0 => x,
+        1 => R::lit(one),
+        _ => R::lit(0.0),
+    }
 }
 
 /// βx as PyTorch compares it with the threshold: in f32 unless the tensor is f64.

@@ -59,17 +59,17 @@ pub(crate) fn exp_parametric<R: Real>(x: R, softplus: &Softplus) -> R {
 #[inline(always)]
 pub(crate) fn softplus_parametric<R: Real>(x: R, t: R, order: u8, softplus: &Softplus) -> R {
     let (zero, one, beta) = (R::lit(0.0), R::lit(1.0), R::lit(softplus.beta()));
-    let (smooth, above) = match order {
+    let smooth = match order {
         0 => {
             let q = t / (t + R::lit(2.0));
             let w = q * q;
             let log1p = (-q).mla((-w).mla(polynomial(R::LOG1P, w), t), t);
             // −0 leaves the sign of a zero alone.
             let linear = R::if_gt(x * beta, zero, x, R::lit(-0.0));
-            (log1p.mla(R::lit(1.0 / softplus.beta()), linear), x)
+            log1p.mla(R::lit(1.0 / softplus.beta()), linear)
         }
-        1 => (R::if_gt(zero, x * beta, t, one) / (one + t), one),
-        _ => (softplus_d2(x, t) * beta, zero),
+        1 => R::if_gt(zero, x * beta, t, one) / (one + t),
+        _ => softplus_d2(x, t) * beta,
     };
-    softplus_branch(x, smooth, above, softplus, true)
+    softplus_branch(x, smooth, order, softplus, true)
 }

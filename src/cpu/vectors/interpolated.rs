@@ -4,7 +4,7 @@ use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
 use super::vector::{Element, Vector};
-use super::{for_parameters, load, prefetch, Block};
+use super::{for_parameters, load, part, Block};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
@@ -92,14 +92,7 @@ where
         } = Self::GRID;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let n = out.len();
-            // What `chunks_mut` does not tell the compiler.
-            assert!(n <= PANEL);
-            let x = x.map(|x| &x[panel * PANEL..][..n]);
-            let g = g.map(|g| &g[panel * PANEL..][..n]);
-            if x.is_none() {
-                prefetch(out);
-            }
+            let (n, [x, g]) = part::<_, L, PANEL>(panel, x, g, out);
             let mut panel = Panel::<T, L> {
                 arguments: [MaybeUninit::uninit(); PANEL],
                 scales: [MaybeUninit::uninit(); PANEL],

@@ -11,7 +11,7 @@ use super::super::half_types::{half_pass, Half};
 use super::super::isa::Isa;
 use super::super::slice::{Pass, WithFma};
 use super::vector::{Element, Vector};
-use super::{for_parameters, load, prefetch, Block};
+use super::{for_parameters, load, part, Block};
 use crate::family::Family;
 use crate::formula::quick::{product, Constants};
 use crate::real::Real;
@@ -57,14 +57,7 @@ impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
         let Self(stages) = self;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let n = out.len();
-            // What `chunks_mut` does not tell the compiler.
-            assert!(n <= PANEL);
-            let x = x.map(|x| &x[panel * PANEL..][..n]);
-            let g = g.map(|g| &g[panel * PANEL..][..n]);
-            if x.is_none() {
-                prefetch(out);
-            }
+            let (n, [x, g]) = part::<_, L, PANEL>(panel, x, g, out);
             let mut arguments = [MaybeUninit::uninit(); PANEL];
             let mut scales = [MaybeUninit::uninit(); PANEL];
             let mut exponentials = [MaybeUninit::uninit(); PANEL];
