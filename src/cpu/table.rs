@@ -86,6 +86,9 @@ pub(super) enum HalfTable<T> {
 
 impl<T: Tabulated> Table<T> for HalfTable<T> {
     fn find<F: Family>(f: F, function: Function, len: usize) -> Option<Arc<Self>> {
+        if len < MIN.min(MIN_OVER_F64) {
+            return None;
+        }
         let isa = Isa::get();
         let min = match F::QUICK {
             // Computes as many, and leaves the caches to others.

@@ -14,25 +14,28 @@ use std::mem::MaybeUninit;
 /// A vector for which segments can be looked up.
 pub(in super::super) trait Lookup<const L: usize>: Vector<L, Scalar: Segmented> {
     /// The numbers of the segments, counted from the first.
-    type Numbers: Copy;
+    type Numbers: Copy + Default;
+    /// What tells whether there were elements beyond the segments.
+    type Furthest: Copy;
 
-    /// Element by element `low` if self is below it or NaN, `high` if it is above that.
-    fn clamped(self, low: f64, high: f64) -> Self;
-    /// All bits of an element set where self and other differ or one is NaN.
-    fn differs(self, other: Self) -> Self;
-    fn or(self, other: Self) -> Self;
+    /// All bits of an element set where it is below the first of `ends`, above the second, or NaN.
+    fn outside(self, ends: [f64; 2]) -> Self;
     /// Whether any bit is set.
     fn is_any(self) -> bool;
     /// `if_set` where all bits of an element are set, `other` where none is.
     fn choose(self, if_set: Self, other: Self) -> Self;
 
-    /// Of sums with [`Grid::magic`], from that of the first segment on.
-    fn numbers(self, first: f64) -> Self::Numbers;
+    /// Of no elements.
+    fn nearest() -> Self::Furthest;
+    /// Of sums with [`Grid::magic`], where `ends` are those for the first segment and the last; beyond them it is the last.
+    fn numbers(self, ends: [f64; 2], furthest: &mut Self::Furthest) -> Self::Numbers;
+    /// Whether a sum was beyond `ends`, or NaN.
+    fn is_beyond(furthest: Self::Furthest, ends: [f64; 2]) -> bool;
     /// The value of each element's polynomial at t, as [`Family::multiple`] takes it.
     ///
     /// # Safety
-    /// The numbers are those of sums that were clamped to the ends of the segments' grid.
-    unsafe fn polynomials(segments: &Segments<Self::Scalar>, numbers: &Self::Numbers, t: Self) -> Twin<Self>;
+    /// The numbers are of the grid that the segments have.
+    unsafe fn polynomials(segments: &Segments<Self::Scalar>, numbers: Self::Numbers, t: Self) -> Twin<Self>;
 }
 
 /// f⁽ᵏ⁾ by polynomials.
@@ -68,7 +71,8 @@ struct Panel<T: Element<L, Vector: Lookup<L>>, const L: usize> {
     /// What f is applied to, unless it is x.
     arguments: [MaybeUninit<T::Vector>; PANEL],
     scales: [MaybeUninit<T::Vector>; PANEL],
-    numbers: [MaybeUninit<<T::Vector as Lookup<L>>::Numbers>; PANEL],
+    /// And one that is loaded, but not used.
+    numbers: [MaybeUninit<<T::Vector as Lookup<L>>::Numbers>; PANEL + 1],
 }
 
 impl<F, T, const L: usize> Block<T, L> for Interpolated<F, T>
@@ -85,20 +89,16 @@ where
         out: &mut [[MaybeUninit<T>; L]],
     ) {
         const { assert!(PANEL * L <= SPAN) };
-        let Grid {
-            magic,
-            ends: [low, high],
-            ..
-        } = Self::GRID;
+        let Grid { magic, ends, .. } = Self::GRID;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
             let (n, [x, g]) = part::<_, L, PANEL>(panel, x, g, out);
             let mut panel = Panel::<T, L> {
                 arguments: [MaybeUninit::uninit(); PANEL],
                 scales: [MaybeUninit::uninit(); PANEL],
-                numbers: [MaybeUninit::uninit(); PANEL],
+                numbers: [MaybeUninit::uninit(); PANEL + 1],
             };
-            let mut outside = T::Vector::lit(0.0);
+            let mut furthest = T::Vector::nearest();
             for_parameters!(cursor, n, T, L, U, i, parameters => {
                 // SAFETY: this element of `out` has not been overwritten yet.
                 let mut value = unsafe { load(x, out, i) };
@@ -110,12 +110,10 @@ where
                         panel.scales[i].write(scale);
                     }
                 }
-                let place = self.f.place(value, magic);
-                let inside = place.clamped(low, high);
-                outside = outside.or(place.differs(inside));
-                panel.numbers[i].write(inside.numbers(low));
+                panel.numbers[i].write(self.f.place(value, magic).numbers(ends, &mut furthest));
             });
-            match outside.is_any() {
+            panel.numbers[n].write(Default::default());
+            match T::Vector::is_beyond(furthest, ends) {
                 false => self.evaluate::<U, STREAMS, false, L>(&panel, x, g, out),
                 true => self.evaluate::<U, STREAMS, true, L>(&panel, x, g, out),
             }
@@ -136,12 +134,13 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
         T: Element<L, Compute = T, Vector: Lookup<L>>,
     {
         let Self { f, segments } = self;
-        let Grid {
-            magic,
-            ends: [low, high],
-            ..
-        } = Self::GRID;
+        let Grid { magic, ends, .. } = Self::GRID;
+        // SAFETY: there is one for every i, and one more.
+        let numbers = |i: usize| unsafe { panel.numbers[i].assume_init() };
+        let mut next = numbers(0);
         for i in 0..out.len() {
+            // Loaded a vector early, as coefficients are waited for with registers already.
+            let current = std::mem::replace(&mut next, numbers(i + 1));
             let value = match U::PLAIN {
                 // SAFETY: as in the first loop.
                 true => unsafe { load(x, out, i) },
@@ -151,11 +150,10 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
             let place = f.place(value, magic);
             let t = f.distance(value, place - T::Vector::lit(magic));
             // SAFETY: as above.
-            let polynomial =
-                unsafe { T::Vector::polynomials(segments, panel.numbers[i].assume_init_ref(), t) };
+            let polynomial = unsafe { T::Vector::polynomials(segments, current, t) };
             let mut y = f.branch(value, f.multiple(value, polynomial));
             if TAILS {
-                let outside = place.differs(place.clamped(low, high));
+                let outside = place.outside(ends);
                 if outside.is_any() {
                     y = outside.choose(tail(f, value), y);
                 }

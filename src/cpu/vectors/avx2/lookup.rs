@@ -1,5 +1,8 @@
 //! How segments are looked up: their numbers are stored and loaded one by one, coefficients loaded segment by segment and
 //! transposed. `vgatherdps` takes longer for one coefficient than this for four.
+//!
+//! Numbers are counted as unsigned integers, whose minimum and maximum take the place of four operations on floats: what is
+//! below the first segment, or NaN, has a number that is too large as well.
 
 use super::super::interpolated::Lookup;
 use super::{F32, F64};
@@ -9,27 +12,39 @@ use crate::twin::Twin;
 use core::arch::x86_64::*;
 
 /// A store that is loaded in parts.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(align(32))]
 pub(in crate::cpu) struct Numbers([u64; 4]);
 
+/// The greatest numbers so far, element by element, those of f64 half by half.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Furthest(__m256i);
+
+/// Whether any 32 bits of `numbers` are above those of `limit`.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn exceeds(numbers: __m256i, limit: __m256i) -> bool {
+    // SAFETY: the caller answers for it.
+    unsafe {
+        let limited = _mm256_min_epu32(numbers, limit);
+        _mm256_movemask_epi8(_mm256_cmpeq_epi32(limited, numbers)) != -1
+    }
+}
+
 macro_rules! masks {
-    ($t:ident, $min:ident $max:ident $set1:ident $compare:ident $or:ident $any:ident $blend:ident) => {
+    ($t:ident, $set1:ident $compare:ident $or:ident $any:ident $blend:ident) => {
         #[inline(always)]
-        fn clamped(self, low: f64, high: f64) -> Self {
-            // SAFETY: the processor has the instructions, as with all of the vector. The second operand is what they return
-            // if one is NaN.
-            Self(unsafe { $min($max(self.0, $set1(low as $t)), $set1(high as $t)) })
-        }
-        #[inline(always)]
-        fn differs(self, other: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { $compare::<_CMP_NEQ_UQ>(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn or(self, other: Self) -> Self {
-            // SAFETY: as above.
-            Self(unsafe { $or(self.0, other.0) })
+        fn outside(self, [low, high]: [f64; 2]) -> Self {
+            // SAFETY: the processor has the instructions, as with all of the vector.
+            unsafe {
+                let below = $compare::<_CMP_NGE_UQ>(self.0, $set1(low as $t));
+                Self($or(
+                    below,
+                    $compare::<_CMP_NLE_UQ>(self.0, $set1(high as $t)),
+                ))
+            }
         }
         #[inline(always)]
         fn is_any(self) -> bool {
@@ -41,41 +56,60 @@ macro_rules! masks {
             // SAFETY: as above.
             Self(unsafe { $blend(other.0, if_set.0, self.0) })
         }
+
+        #[inline(always)]
+        fn nearest() -> Furthest {
+            // SAFETY: as above.
+            Furthest(unsafe { _mm256_setzero_si256() })
+        }
     };
 }
 
 impl Lookup<8> for F32 {
     type Numbers = Numbers;
-    masks!(f32, _mm256_min_ps _mm256_max_ps _mm256_set1_ps _mm256_cmp_ps _mm256_or_ps _mm256_movemask_ps _mm256_blendv_ps);
+    type Furthest = Furthest;
+    masks!(f32, _mm256_set1_ps _mm256_cmp_ps _mm256_or_ps _mm256_movemask_ps _mm256_blendv_ps);
 
     #[inline(always)]
-    fn numbers(self, first: f64) -> Numbers {
-        let mut numbers = Numbers([0; 4]);
+    fn numbers(self, [first, last]: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
+        let [first, last] = [first, last].map(|end| (end as f32).to_bits() as i32);
+        let mut numbers = Numbers::default();
         // SAFETY: as above.
         unsafe {
-            let first = _mm256_set1_epi32((first as f32).to_bits() as i32);
-            let from_first = _mm256_sub_epi32(_mm256_castps_si256(self.0), first);
-            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi32::<2>(from_first));
+            let from_first = _mm256_sub_epi32(_mm256_castps_si256(self.0), _mm256_set1_epi32(first));
+            *furthest = _mm256_max_epu32(*furthest, from_first);
+            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi32(last - first));
+            _mm256_store_si256((&raw mut numbers).cast(), limited);
         }
         numbers
     }
 
     #[inline(always)]
-    unsafe fn polynomials(segments: &Segments<f32>, Numbers(numbers): &Numbers, t: Self) -> Twin<Self> {
-        let coefficients = segments.as_ptr().cast::<f32>();
-        // Element 2i is the lower half of number i. In pairs of four, as a transposition of 4 by 4 stays within halves.
+    fn is_beyond(Furthest(furthest): Furthest, [first, last]: [f64; 2]) -> bool {
+        let [first, last] = [first, last].map(|end| (end as f32).to_bits() as i32);
+        // SAFETY: as above.
+        unsafe { exceeds(furthest, _mm256_set1_epi32(last - first)) }
+    }
+
+    #[inline(always)]
+    unsafe fn polynomials(segments: &Segments<f32>, Numbers(numbers): Numbers, t: Self) -> Twin<Self> {
+        // Half a segment, as addresses are counted in eight bytes at most.
+        let coefficients = segments.as_ptr().cast::<[f32; 2]>();
+        // In pairs of four, as a transposition of 4 by 4 stays within halves.
         let pair = |low: u64, high: u64| {
             // SAFETY: the caller has numbers of segments, which `Segments` has.
             unsafe {
                 let [low, high] = [low, high].map(|number| coefficients.add(number as usize));
-                let low = _mm256_castps128_ps256(_mm_load_ps(low));
-                _mm256_insertf128_ps::<1>(low, _mm_load_ps(high))
+                let low = _mm256_castps128_ps256(_mm_load_ps(low.cast()));
+                _mm256_insertf128_ps::<1>(low, _mm_load_ps(high.cast()))
             }
         };
-        let half = |number: u64| number as u32 as u64;
-        let [n01, n23, n45, n67] = *numbers;
-        let (a, b) = (pair(half(n01), half(n45)), pair(n01 >> 32, n45 >> 32));
-        let (c, d) = (pair(half(n23), half(n67)), pair(n23 >> 32, n67 >> 32));
+        // Twice the number in the lower half, and in the upper one: those of segments are less than 2³¹.
+        let even = |numbers: u64| (numbers as u32).wrapping_add(numbers as u32) as u64;
+        let odd = |numbers: u64| numbers >> 31;
+        let [n01, n23, n45, n67] = numbers;
+        let (a, b) = (pair(even(n01), even(n45)), pair(odd(n01), odd(n45)));
+        let (c, d) = (pair(even(n23), even(n67)), pair(odd(n23), odd(n67)));
         // SAFETY: as above.
         let [high, low, c1, c2] = unsafe {
             let (ab, ab_rest) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
@@ -95,40 +129,64 @@ impl Lookup<8> for F32 {
 
 impl Lookup<4> for F64 {
     type Numbers = Numbers;
-    masks!(f64, _mm256_min_pd _mm256_max_pd _mm256_set1_pd _mm256_cmp_pd _mm256_or_pd _mm256_movemask_pd _mm256_blendv_pd);
+    type Furthest = Furthest;
+    masks!(f64, _mm256_set1_pd _mm256_cmp_pd _mm256_or_pd _mm256_movemask_pd _mm256_blendv_pd);
 
     #[inline(always)]
-    fn numbers(self, first: f64) -> Numbers {
-        let mut numbers = Numbers([0; 4]);
+    fn numbers(self, [first, last]: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
+        let [first, last] = [first, last].map(|end| end.to_bits() as i64);
+        let mut numbers = Numbers::default();
         // SAFETY: as above.
         unsafe {
-            let first = _mm256_set1_epi64x(first.to_bits() as i64);
-            let from_first = _mm256_sub_epi64(_mm256_castpd_si256(self.0), first);
-            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi64::<3>(from_first));
+            let from_first = _mm256_sub_epi64(_mm256_castpd_si256(self.0), _mm256_set1_epi64x(first));
+            // Half by half: the upper one is 0 up to the last segment.
+            *furthest = _mm256_max_epu32(*furthest, from_first);
+            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi64x(last - first));
+            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi64::<3>(limited));
         }
         numbers
     }
 
     #[inline(always)]
-    unsafe fn polynomials(segments: &Segments<f64>, Numbers(numbers): &Numbers, t: Self) -> Twin<Self> {
+    fn is_beyond(Furthest(furthest): Furthest, [first, last]: [f64; 2]) -> bool {
+        let [first, last] = [first, last].map(|end| end.to_bits() as i64);
+        // SAFETY: as above.
+        unsafe { exceeds(furthest, _mm256_set1_epi64x(last - first)) }
+    }
+
+    #[inline(always)]
+    unsafe fn polynomials(segments: &Segments<f64>, Numbers(numbers): Numbers, t: Self) -> Twin<Self> {
         let coefficients = segments.as_ptr().cast::<f64>();
-        let two = |from: usize, [low, high]: [u64; 2]| {
+        // Coefficients in pairs, of two segments: those of the first in the lower half, of the second in the upper one.
+        let pairs = |from: usize, [low, high]: [u64; 2]| {
             // SAFETY: the caller has numbers of segments, which `Segments` has, of eight coefficients each.
             unsafe {
                 let [low, high] = [low, high].map(|number| coefficients.add(number as usize + from));
-                let low = _mm256_castpd128_pd256(_mm_load_pd(low));
-                _mm256_insertf128_pd::<1>(low, _mm_load_pd(high))
+                let [first, second] =
+                    [_mm_load_pd(low), _mm_load_pd(low.add(2))].map(|v| _mm256_castpd128_pd256(v));
+                let first = _mm256_insertf128_pd::<1>(first, _mm_load_pd(high));
+                // Where the upper half is in its place already, a blend, which takes any pipe.
+                [first, _mm256_blend_pd::<0b1100>(second, _mm256_load_pd(high))]
             }
         };
-        let [n0, n1, n2, n3] = *numbers;
-        let transposed = |from: usize| {
-            let (a, b) = (two(from, [n0, n2]), two(from, [n1, n3]));
+        let [n0, n1, n2, n3] = numbers;
+        let four = |from: usize| {
+            let ([a, a_rest], [b, b_rest]) = (pairs(from, [n0, n2]), pairs(from, [n1, n3]));
             // SAFETY: as above.
-            unsafe { [Self(_mm256_unpacklo_pd(a, b)), Self(_mm256_unpackhi_pd(a, b))] }
+            unsafe {
+                [
+                    _mm256_unpacklo_pd(a, b),
+                    _mm256_unpackhi_pd(a, b),
+                    _mm256_unpacklo_pd(a_rest, b_rest),
+                    _mm256_unpackhi_pd(a_rest, b_rest),
+                ]
+                .map(Self)
+            }
         };
-        let ([high, low], [c1, c2]) = (transposed(0), transposed(2));
-        let ([c3, c4], [c5, c6]) = (transposed(4), transposed(6));
-        let end = c6.fma(t, c5).fma(t, c4).fma(t, c3);
-        Twin::new(high, end.fma(t, c2).fma(t, c1).fma(t, low))
+        let ([high, low, c1, c2], [c3, c4, c5, c6]) = (four(0), four(4));
+        // Two terms at a time: a chain of all of them takes registers for longer.
+        let square = t * t;
+        let [start, middle, end] = [c2.fma(t, c1), c4.fma(t, c3), c6.fma(t, c5)];
+        Twin::new(high, end.fma(square, middle).fma(square, start).fma(t, low))
     }
 }
