@@ -71,7 +71,7 @@ struct Panel<T: Element<L, Vector: Lookup<L>>, const L: usize> {
     /// What f is applied to, unless it is x.
     arguments: [MaybeUninit<T::Vector>; PANEL],
     scales: [MaybeUninit<T::Vector>; PANEL],
-    /// And one that is loaded, but not used.
+    /// One more than vectors: the second loop loads it, but does not use it.
     numbers: [MaybeUninit<<T::Vector as Lookup<L>>::Numbers>; PANEL + 1],
 }
 
@@ -135,21 +135,21 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
     {
         let Self { f, segments } = self;
         let Grid { magic, ends, .. } = Self::GRID;
-        // SAFETY: there is one for every i, and one more.
+        // SAFETY: the first loop has written one for every i, and one more.
         let numbers = |i: usize| unsafe { panel.numbers[i].assume_init() };
         let mut next = numbers(0);
         for i in 0..out.len() {
-            // Loaded a vector early, as coefficients are waited for with registers already.
+            // A vector early: coefficients that wait for their number hold registers, of which a core runs out.
             let current = std::mem::replace(&mut next, numbers(i + 1));
             let value = match U::PLAIN {
                 // SAFETY: as in the first loop.
                 true => unsafe { load(x, out, i) },
-                // SAFETY: the first loop has written one for every i.
+                // SAFETY: the first loop has written it.
                 false => unsafe { panel.arguments[i].assume_init() },
             };
             let place = f.place(value, magic);
             let t = f.distance(value, place - T::Vector::lit(magic));
-            // SAFETY: as above.
+            // SAFETY: the numbers are of this grid.
             let polynomial = unsafe { T::Vector::polynomials(segments, current, t) };
             let mut y = f.branch(value, f.multiple(value, polynomial));
             if TAILS {
@@ -162,7 +162,7 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
                 y = T::load(&g[i]) * y;
             }
             if U::CHAINED {
-                // SAFETY: as above.
+                // SAFETY: the first loop has written it.
                 y = y * unsafe { panel.scales[i].assume_init() };
             }
             match STREAMS {
