@@ -65,30 +65,38 @@ macro_rules! masks {
     };
 }
 
+impl F32 {
+    /// The bits of the first of `ends`, and how many segments the second is from there: its number.
+    #[inline(always)]
+    fn range(ends: [f64; 2]) -> [i32; 2] {
+        let [first, last] = ends.map(|end| (end as f32).to_bits() as i32);
+        [first, last - first]
+    }
+}
+
 impl Lookup<8> for F32 {
     type Numbers = Numbers;
     type Furthest = Furthest;
     masks!(f32, _mm256_set1_ps _mm256_cmp_ps _mm256_or_ps _mm256_movemask_ps _mm256_blendv_ps);
 
     #[inline(always)]
-    fn numbers(self, [first, last]: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
-        let [first, last] = [first, last].map(|end| (end as f32).to_bits() as i32);
+    fn numbers(self, ends: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
+        let [first, last] = Self::range(ends);
         let mut numbers = Numbers::default();
         // SAFETY: as above.
         unsafe {
             let from_first = _mm256_sub_epi32(_mm256_castps_si256(self.0), _mm256_set1_epi32(first));
             *furthest = _mm256_max_epu32(*furthest, from_first);
-            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi32(last - first));
+            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi32(last));
             _mm256_store_si256((&raw mut numbers).cast(), limited);
         }
         numbers
     }
 
     #[inline(always)]
-    fn is_beyond(Furthest(furthest): Furthest, [first, last]: [f64; 2]) -> bool {
-        let [first, last] = [first, last].map(|end| (end as f32).to_bits() as i32);
+    fn is_beyond(Furthest(furthest): Furthest, ends: [f64; 2]) -> bool {
         // SAFETY: as above.
-        unsafe { exceeds(furthest, _mm256_set1_epi32(last - first)) }
+        unsafe { exceeds(furthest, _mm256_set1_epi32(Self::range(ends)[1])) }
     }
 
     #[inline(always)]
@@ -127,31 +135,39 @@ impl Lookup<8> for F32 {
     }
 }
 
+impl F64 {
+    /// The bits of the first of `ends`, and how many segments the second is from there: its number.
+    #[inline(always)]
+    fn range(ends: [f64; 2]) -> [i64; 2] {
+        let [first, last] = ends.map(|end| end.to_bits() as i64);
+        [first, last - first]
+    }
+}
+
 impl Lookup<4> for F64 {
     type Numbers = Numbers;
     type Furthest = Furthest;
     masks!(f64, _mm256_set1_pd _mm256_cmp_pd _mm256_or_pd _mm256_movemask_pd _mm256_blendv_pd);
 
     #[inline(always)]
-    fn numbers(self, [first, last]: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
-        let [first, last] = [first, last].map(|end| end.to_bits() as i64);
+    fn numbers(self, ends: [f64; 2], Furthest(furthest): &mut Furthest) -> Numbers {
+        let [first, last] = Self::range(ends);
         let mut numbers = Numbers::default();
         // SAFETY: as above.
         unsafe {
             let from_first = _mm256_sub_epi64(_mm256_castpd_si256(self.0), _mm256_set1_epi64x(first));
             // Half by half: the upper one is 0 up to the last segment.
             *furthest = _mm256_max_epu32(*furthest, from_first);
-            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi64x(last - first));
+            let limited = _mm256_min_epu32(from_first, _mm256_set1_epi64x(last));
             _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi64::<3>(limited));
         }
         numbers
     }
 
     #[inline(always)]
-    fn is_beyond(Furthest(furthest): Furthest, [first, last]: [f64; 2]) -> bool {
-        let [first, last] = [first, last].map(|end| end.to_bits() as i64);
+    fn is_beyond(Furthest(furthest): Furthest, ends: [f64; 2]) -> bool {
         // SAFETY: as above.
-        unsafe { exceeds(furthest, _mm256_set1_epi64x(last - first)) }
+        unsafe { exceeds(furthest, _mm256_set1_epi64x(Self::range(ends)[1])) }
     }
 
     #[inline(always)]
