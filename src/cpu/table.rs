@@ -86,19 +86,16 @@ pub(super) enum HalfTable<T> {
 
 impl<T: Tabulated> Table<T> for HalfTable<T> {
     fn find<F: Family>(f: F, function: Function, len: usize) -> Option<Arc<Self>> {
-        if len < MIN.min(MIN_OVER_F64) {
-            return None;
-        }
         let isa = Isa::get();
         let min = match F::QUICK {
-            // Computes as many, and leaves the caches to others.
-            Some(_) if isa.name() == "avx512" => return None,
             Some(_) if isa.has_fma() => MIN,
             _ => MIN_OVER_F64,
         };
-        match len < min {
-            true => None,
-            false => T::tables().find(function, len, || make(isa, f, function.order)),
+        // With AVX-512 the kernel computes as many, and leaves the caches to others. Last, as small tensors wait for it.
+        let pays = len >= min && !(F::QUICK.is_some() && isa.name() == "avx512");
+        match pays {
+            false => None,
+            true => T::tables().find(function, len, || make(isa, f, function.order)),
         }
     }
 
