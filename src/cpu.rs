@@ -16,7 +16,7 @@ mod vectors;
 mod walk;
 
 use crate::activation::Activation;
-use crate::extent::{element_count, within};
+use crate::extent::{element_count, side_by_side};
 use crate::family::{with_family, Family};
 use crate::plan::Function;
 use candle_core::backend::BackendStorage;
@@ -92,17 +92,17 @@ fn unsupported(dtype: DType, op: &'static str) -> Error {
 
 fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layout) -> Result<Vec<T>> {
     let op = function.name();
+    if let Some(direct) = side_by_side(layout, x.len()) {
+        let x = &x[direct];
+        let f = Evaluation::<T, F>::new(f, function, x.len());
+        return output::collect(op, x.len(), |isa, range, out| f.run(isa, &x[range], One, out));
+    }
     let len = element_count(op, layout, size_of::<T>())?;
-    within(op, layout, x.len())?;
     if len == 0 {
         return Ok(Vec::new());
     }
-    let f = Evaluation::<T, F>::new(f, function, len);
-    if let Some((start, end)) = layout.contiguous_offsets() {
-        let x = &x[start..end];
-        return output::collect(op, len, |isa, range, out| f.run(isa, &x[range], One, out));
-    }
     let x = Source::new(op, x, layout)?;
+    let f = Evaluation::<T, F>::new(f, function, len);
     output::collect(op, len, |isa, range, out| {
         walk::unary(&x, range, out, |_, x, out| f.run(isa, x, One, out))
     })
@@ -113,23 +113,24 @@ fn binary<T: Kernel, F: Family>(
     f: F,
     x: &[T],
     g: &[T],
-    layouts: [&Layout; 2],
+    [x_layout, g_layout]: [&Layout; 2],
 ) -> Result<Vec<T>> {
     let op = function.name();
-    let len = element_count(op, layouts[0], size_of::<T>())?;
-    within(op, layouts[0], x.len())?;
-    within(op, layouts[1], g.len())?;
-    if len == 0 {
-        return Ok(Vec::new());
-    }
-    let f = Evaluation::<T, F>::new(f, function, len);
-    if let [Some((x_start, x_end)), Some((g_start, g_end))] = layouts.map(Layout::contiguous_offsets) {
-        let (x, g) = (&x[x_start..x_end], &g[g_start..g_end]);
-        return output::collect(op, len, |isa, range, out| {
+    if let (Some(x_direct), Some(g_direct)) =
+        (side_by_side(x_layout, x.len()), side_by_side(g_layout, g.len()))
+    {
+        let (x, g) = (&x[x_direct], &g[g_direct]);
+        let f = Evaluation::<T, F>::new(f, function, x.len());
+        return output::collect(op, x.len(), |isa, range, out| {
             f.run(isa, &x[range.clone()], &g[range], out)
         });
     }
-    let (x, g) = (Source::new(op, x, layouts[0])?, Source::new(op, g, layouts[1])?);
+    let len = element_count(op, x_layout, size_of::<T>())?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let (x, g) = (Source::new(op, x, x_layout)?, Source::new(op, g, g_layout)?);
+    let f = Evaluation::<T, F>::new(f, function, len);
     output::collect(op, len, |isa, range, out| {
         walk::binary([&x, &g], range, out, |_, x, g, out| f.run(isa, x, g, out))
     })

@@ -2,6 +2,7 @@
 //! multiplies dims and strides unchecked: `elem_count` of a broadcast to 2³² × 2³² is 0, or a panic in debug builds.
 
 use candle_core::{bail, Layout, Result};
+use std::ops::Range;
 
 /// The number of elements, if a contiguous result of this shape fits into memory at all.
 ///
@@ -38,4 +39,19 @@ pub(crate) fn within(op: &'static str, layout: &Layout, len: usize) -> Result<()
         bail!("{op}: a layout of {dims:?} with strides {strides:?} from {offset} on reaches past the storage of {len} elements")
     }
     Ok(())
+}
+
+/// Where all elements lie side by side and within a storage of `len`, where they do: what [`element_count`] and [`within`]
+/// check of other layouts, in one loop, as small tensors wait for it. `None` if there are no elements.
+pub(crate) fn side_by_side(layout: &Layout, len: usize) -> Option<Range<usize>> {
+    let mut count = 1usize;
+    for (&dim, &stride) in layout.dims().iter().zip(layout.stride()).rev() {
+        if dim != 1 && stride != count {
+            return None;
+        }
+        count = count.checked_mul(dim)?;
+    }
+    let start = layout.start_offset();
+    let end = start.checked_add(count)?;
+    (count > 0 && end <= len).then_some(start..end)
 }
