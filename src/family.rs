@@ -45,6 +45,8 @@ pub(crate) trait Family: Copy + Send + Sync {
     /// What may be interpolated: f⁽ᵏ⁾(x) is [`Family::multiple`] of its value at [`Family::argument`], unless
     /// [`Family::branch`] has something else.
     const CURVE: Curve;
+    /// Whether that is βx.
+    const HAS_BETA: bool = false;
     /// Whether that stays in the range of f32.
     #[inline(always)]
     fn is_moderate(self) -> bool {
@@ -179,6 +181,7 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
         1 => Curve::SoftplusD1,
         _ => Curve::SoftplusD2,
     };
+    const HAS_BETA: bool = true;
 
     #[inline(always)]
     fn exponential<R: Real>(self, x: R) -> Twin<R> {

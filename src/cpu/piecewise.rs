@@ -69,8 +69,9 @@ pub(super) trait Segmented: Copy + Sized + 'static {
     /// Added to a number, it leaves an integer in the low bits.
     const MAGIC: f64;
 
-    /// Whether polynomials are faster with AVX2 than the formula.
-    fn pays(curve: Curve) -> bool;
+    /// Whether polynomials are faster with AVX2 than the formula. `has_beta` if x is multiplied by a β, which may take most
+    /// elements beyond the segments.
+    fn pays(curve: Curve, has_beta: bool) -> bool;
     /// From the first coefficient and the others.
     fn segment(first: Twin<f64>, others: &[f64]) -> Self::Segment;
     fn all() -> &'static [OnceLock<Option<Segments<Self>>>; Curve::COUNT];
@@ -147,11 +148,7 @@ fn segment<T: Segmented, R: Real + Scalar<f64>>(series: Series<R>, reach: f64) -
 }
 
 macro_rules! segmented {
-    ($t:ident, degree $degree:literal, $per_unit:literal or $steep:literal per unit up to $high:literal, magic $magic:expr, $segment:ident aligned $align:literal, pays $pays:expr) => {
-        /// Aligned, so that it lies in one cache line.
-        #[repr(C, align($align))]
-        pub(super) struct $segment(pub(super) [$t; $degree + 2]);
-
+    ($t:ident, degree $degree:literal, $per_unit:literal or $steep:literal per unit up to $high:literal, magic $magic:expr, $segment:ident, pays $pays:expr) => {
         impl Segmented for $t {
             type Segment = $segment;
             const DEGREE: usize = $degree;
@@ -160,8 +157,8 @@ macro_rules! segmented {
             const PER_UNIT_STEEP: i32 = $steep;
             const MAGIC: f64 = $magic;
 
-            fn pays(curve: Curve) -> bool {
-                ($pays)(curve)
+            fn pays(curve: Curve, has_beta: bool) -> bool {
+                ($pays)(curve, has_beta)
             }
             fn segment(first: Twin<f64>, others: &[f64]) -> $segment {
                 // Towards zero, so that both parts have the same sign: x·T of −0 is −0 then.
@@ -171,12 +168,11 @@ macro_rules! segmented {
                     high = $t::from_bits(high.to_bits() - 1);
                     low = (first.high - high as f64) + first.low;
                 }
-                let mut segment = [high; $degree + 2];
-                segment[1] = low as $t;
-                for (to, c) in segment[2..].iter_mut().zip(others) {
+                let mut coefficients = [0.0; $degree];
+                for (to, c) in coefficients.iter_mut().zip(others) {
                     *to = *c as $t;
                 }
-                $segment(segment)
+                $segment::new(high, low as $t, coefficients)
             }
 
             fn all() -> &'static [OnceLock<Option<Segments<Self>>>; Curve::COUNT] {
@@ -188,6 +184,30 @@ macro_rules! segmented {
     };
 }
 
-segmented!(f32, degree 2, 64 or 128 per unit up to 32, magic 12582912.0, Segment32 aligned 16, pays |_| true);
-segmented!(f64, degree 6, 32 or 64 per unit up to 40, magic 6755399441055744.0, Segment64 aligned 64,
-    pays |curve| curve != Curve::SoftplusD1);
+segmented!(f32, degree 2, 64 or 128 per unit up to 32, magic 12582912.0, Segment32, pays |_, _| true);
+segmented!(f64, degree 5, 64 or 128 per unit up to 40, magic 6755399441055744.0, Segment64,
+    pays |curve, has_beta| !(has_beta && curve == Curve::SoftplusD1));
+
+/// high, low, c₁ and c₂. Aligned, so that it lies in one cache line.
+#[repr(C, align(16))]
+pub(super) struct Segment32([f32; 4]);
+
+impl Segment32 {
+    fn new(high: f32, low: f32, [c1, c2]: [f32; 2]) -> Self {
+        Self([high, low, c1, c2])
+    }
+}
+
+/// high, c₁ to c₄, and c₅, the lower half of whose bits is the upper half of low's: 20 bits are enough for either, as they
+/// count for 2⁻³⁵ and 2⁻⁵³ of the value. Aligned, so that a pair lies in one cache line.
+#[repr(C, align(16))]
+pub(super) struct Segment64([f64; Self::LEN]);
+
+impl Segment64 {
+    pub(super) const LEN: usize = 6;
+
+    fn new(high: f64, low: f64, [c1, c2, c3, c4, c5]: [f64; 5]) -> Self {
+        let last = f64::from_bits(c5.to_bits() >> 32 << 32 | low.to_bits() >> 32);
+        Self([high, c1, c2, c3, c4, last])
+    }
+}

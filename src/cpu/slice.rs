@@ -244,7 +244,7 @@ fn polynomials<T: Segmented, F: Family>(isa: Isa, f: F) -> Option<(pulp::x86::V3
         pulp::Arch::V3(v3) => v3,
         _ => return None,
     };
-    match T::pays(F::CURVE) && avx2::is_complete(v3) {
+    match T::pays(F::CURVE, F::HAS_BETA) && avx2::is_complete(v3) {
         true => Some((v3, Interpolated::new(isa, f)?)),
         false => None,
     }

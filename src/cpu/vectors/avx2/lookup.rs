@@ -6,7 +6,7 @@
 
 use super::super::interpolated::Lookup;
 use super::{F32, F64};
-use crate::cpu::piecewise::Segments;
+use crate::cpu::piecewise::{Segment64, Segments};
 use crate::real::Real;
 use crate::twin::Twin;
 use core::arch::x86_64::*;
@@ -159,7 +159,8 @@ impl Lookup<4> for F64 {
             // Half by half: the upper one is 0 up to the last segment.
             *furthest = _mm256_max_epu32(*furthest, from_first);
             let limited = _mm256_min_epu32(from_first, _mm256_set1_epi64x(last));
-            _mm256_store_si256((&raw mut numbers).cast(), _mm256_slli_epi64::<3>(limited));
+            let coefficients = _mm256_mul_epu32(limited, _mm256_set1_epi64x(Segment64::LEN as i64));
+            _mm256_store_si256((&raw mut numbers).cast(), coefficients);
         }
         numbers
     }
@@ -174,35 +175,30 @@ impl Lookup<4> for F64 {
     unsafe fn polynomials(segments: &Segments<f64>, Numbers(numbers): Numbers, t: Self) -> Twin<Self> {
         let coefficients = segments.as_ptr().cast::<f64>();
         // Coefficients in pairs, of two segments: those of the first in the lower half, of the second in the upper one.
-        let pairs = |from: usize, [low, high]: [u64; 2]| {
-            // SAFETY: the caller has numbers of segments, which `Segments` has, of eight coefficients each.
+        let pair = |from: usize, [low, high]: [u64; 2]| {
+            // SAFETY: the caller has numbers of segments, which `Segments` has, of `LEN` coefficients each.
             unsafe {
                 let [low, high] = [low, high].map(|number| coefficients.add(number as usize + from));
-                let [first, second] =
-                    [_mm_load_pd(low), _mm_load_pd(low.add(2))].map(|v| _mm256_castpd128_pd256(v));
-                let first = _mm256_insertf128_pd::<1>(first, _mm_load_pd(high));
-                // Where the upper half is in its place already, a blend, which takes any pipe.
-                [first, _mm256_blend_pd::<0b1100>(second, _mm256_load_pd(high))]
+                let low = _mm256_castpd128_pd256(_mm_load_pd(low));
+                match from {
+                    // The upper half is in its place already: a blend, which takes any pipe.
+                    2 => _mm256_blend_pd::<0b1100>(low, _mm256_loadu_pd(high.sub(2))),
+                    _ => _mm256_insertf128_pd::<1>(low, _mm_load_pd(high)),
+                }
             }
         };
         let [n0, n1, n2, n3] = numbers;
-        let four = |from: usize| {
-            let ([a, a_rest], [b, b_rest]) = (pairs(from, [n0, n2]), pairs(from, [n1, n3]));
+        let two = |from: usize| {
+            let (a, b) = (pair(from, [n0, n2]), pair(from, [n1, n3]));
             // SAFETY: as above.
-            unsafe {
-                [
-                    _mm256_unpacklo_pd(a, b),
-                    _mm256_unpackhi_pd(a, b),
-                    _mm256_unpacklo_pd(a_rest, b_rest),
-                    _mm256_unpackhi_pd(a_rest, b_rest),
-                ]
-                .map(Self)
-            }
+            unsafe { [_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)].map(Self) }
         };
-        let ([high, low, c1, c2], [c3, c4, c5, c6]) = (four(0), four(4));
+        let ([high, c1], [c2, c3], [c4, c5]) = (two(0), two(2), two(4));
+        // SAFETY: as above.
+        let low = Self(unsafe { _mm256_castsi256_pd(_mm256_slli_epi64::<32>(_mm256_castpd_si256(c5.0))) });
         // Two terms at a time: a chain of all of them takes registers for longer.
         let square = t * t;
-        let [start, middle, end] = [c2.fma(t, c1), c4.fma(t, c3), c6.fma(t, c5)];
-        Twin::new(high, end.fma(square, middle).fma(square, start).fma(t, low))
+        let [start, middle, end] = [c1.fma(t, low), c3.fma(t, c2), c5.fma(t, c4)];
+        Twin::new(high, end.fma(square, middle).fma(square, start))
     }
 }
