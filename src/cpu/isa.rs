@@ -6,8 +6,16 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
-    /// Whether stores go past the caches, where the path has such stores.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have a choice
+    pub(super) access: Access,
+}
+
+/// How memory is read and written, where the path has a choice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Access {
+    /// Whether inputs are asked for ahead of their use.
+    pub(super) prefetches: bool,
+    /// Whether stores go past the caches.
     pub(super) streams: bool,
 }
 
@@ -28,7 +36,10 @@ impl Isa {
     }
 
     fn new(arch: pulp::Arch) -> Self {
-        Self { arch, streams: false }
+        Self {
+            arch,
+            access: Access::default(),
+        }
     }
 
     /// Whether there is an FMA: see [`has_fma`].
@@ -36,8 +47,8 @@ impl Isa {
         has_fma(matches!(self.arch, pulp::Arch::Scalar))
     }
 
-    pub(super) fn streaming(self, streams: bool) -> Self {
-        Self { streams, ..self }
+    pub(super) fn accessing(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -209,16 +209,16 @@ macro_rules! kernel {
                     #[cfg(target_arch = "x86_64")]
                     if let Some((v3, block)) = $polynomials::<$t, F>(isa, f) {
                         let pass = Pass { f: (), x, u, g, out };
-                        let streams = isa.streams;
+                        let access = isa.access;
                         // SAFETY: it is complete.
-                        return unsafe { avx2::run::<$avx2>(v3, Blocks { block, pass, streams }) };
+                        return unsafe { avx2::run::<$avx2>(v3, Blocks { block, pass, access }) };
                     }
                 )?
                 #[cfg(target_arch = "x86_64")]
                 if $is_staged {
                     let block = Staged($stages(f));
                     let pass = Pass { f: (), x, u, g, out: &mut *out };
-                    let blocks = Blocks { block, pass, streams: isa.streams };
+                    let blocks = Blocks { block, pass, access: isa.access };
                     match isa.arch {
                         pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, blocks),
                         pulp::Arch::V3(v3) if avx2::is_complete(v3) => {

@@ -8,6 +8,7 @@ mod stages;
 mod vector;
 
 use super::argument::Argument;
+use super::isa::Access;
 use super::operand::{Input, Operand};
 use super::slice::Pass;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
@@ -20,8 +21,7 @@ pub(super) use vector::{Element, Vector};
 pub(super) struct Blocks<'a, T, B, U, X, G> {
     pub(super) block: B,
     pub(super) pass: Pass<'a, (), U, X, G, T>,
-    /// Whether stores go past the caches.
-    pub(super) streams: bool,
+    pub(super) access: Access,
 }
 
 /// Scale and shift of vector after vector: most panels are in one channel, or in a table.
@@ -68,6 +68,7 @@ pub(super) trait Block<T: Element<L>, const L: usize>: Copy {
     /// Without x, what `out` holds takes its place. If it `STREAMS`, vectors have to be aligned.
     fn run<U: Argument<T::Compute>, const STREAMS: bool>(
         self,
+        prefetches: bool,
         x: Option<&[[T; L]]>,
         u: U,
         g: Option<&[[T; L]]>,
@@ -87,7 +88,8 @@ where
     /// of what comes before and after.
     #[inline(always)]
     fn run(self) {
-        let Self { block, pass, streams } = self;
+        let Self { block, pass, access } = self;
+        let Access { prefetches, streams } = access;
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
         let (head, streams) = match len {
@@ -104,11 +106,11 @@ where
             g.slice().map(|g| g.as_chunks().0),
         );
         if streams {
-            block.run::<_, true>(x_full, u, g_full, full);
+            block.run::<_, true>(prefetches, x_full, u, g_full, full);
             // SAFETY: every x86-64 processor has it. Stores past the caches are in no order with others before this.
             unsafe { _mm_sfence() };
         } else {
-            block.run::<_, false>(x_full, u, g_full, full);
+            block.run::<_, false>(prefetches, x_full, u, g_full, full);
         }
         let n = rest.len();
         padded_block(block, x.part(start, n), u.skip(start), g.part(start, n), rest);
@@ -138,7 +140,7 @@ where
     };
     let mut results = [[MaybeUninit::uninit(); L]];
     let (x, g) = (pad(x.read(out)), g.slice().map(pad));
-    block.run::<_, false>(Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
+    block.run::<_, false>(false, Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
@@ -146,6 +148,7 @@ where
 #[inline(always)]
 fn part<'a, T, const L: usize, const N: usize>(
     panel: usize,
+    prefetches: bool,
     x: Option<&'a [[T; L]]>,
     g: Option<&'a [[T; L]]>,
     out: &[[MaybeUninit<T>; L]],
@@ -154,9 +157,15 @@ fn part<'a, T, const L: usize, const N: usize>(
     // What `chunks_mut` does not tell the compiler.
     assert!(n <= N);
     if x.is_none() {
-        prefetch(out);
+        prefetch(out, AHEAD_IN_PLACE);
     }
-    let of_panel = |all: &'a [[T; L]]| &all[panel * N..][..n];
+    let of_panel = |all: &'a [[T; L]]| {
+        let of_panel = &all[panel * N..][..n];
+        if prefetches {
+            prefetch(of_panel, AHEAD);
+        }
+        of_panel
+    };
     (n, [x.map(of_panel), g.map(of_panel)])
 }
 
@@ -177,14 +186,18 @@ unsafe fn load<T: Element<L>, const L: usize>(
     })
 }
 
-/// Asks for what lies `AHEAD` of a panel. Where input and output are the same, with pages of 4 KiB, a core has nothing else
-/// to wait for memory with.
+/// How far before its use an input is asked for, in bytes: `docs/cpu-notes.md` has what other distances do.
+const AHEAD: usize = 2048;
+/// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
+const AHEAD_IN_PLACE: usize = 4096;
+
+/// Asks for as much as a panel, so many bytes `ahead` of it. All of its lines: processors ask for more by themselves only
+/// where they miss the first.
 #[inline(always)]
-fn prefetch<T>(panel: &[T]) {
-    const AHEAD: usize = 4096;
+fn prefetch<T>(panel: &[T], ahead: usize) {
     const LINE: usize = 64;
     for line in (0..size_of_val(panel)).step_by(LINE) {
         // SAFETY: a prefetch of any address, mapped or not, changes nothing but the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(AHEAD + line)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
     }
 }
