@@ -1,4 +1,4 @@
-//! The CPU backend: output allocation, threads, and the walk over layouts. The arithmetic is in `cpu/slice.rs`.
+//! The CPU backend: output memory, threads, and the walk over layouts. The arithmetic is in `cpu/slice.rs`.
 
 mod affine;
 mod argument;
@@ -7,6 +7,7 @@ mod inplace;
 mod isa;
 mod operand;
 mod output;
+mod pages;
 #[cfg(target_arch = "x86_64")]
 mod piecewise;
 mod slice;

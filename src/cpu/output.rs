@@ -1,17 +1,12 @@
-//! Output memory: allocated uninitialised, backed by huge pages where large, filled by several threads.
+//! Outputs, filled by several threads.
 
-use super::isa::{Access, Isa};
-use super::{parallel_min, UNIT};
+use super::{pages, parallel_min, Isa, UNIT};
 use candle_core::utils::barrier_pool;
-use candle_core::{bail, Result};
+use candle_core::Result;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
-
-/// Bytes from which on an output gets huge pages, and inputs are asked for before they are used. Operands of fewer may lie in
-/// the caches, where asking for them costs a derivative 3 %.
-const LARGE: usize = 8 << 20;
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
@@ -21,20 +16,9 @@ pub(super) fn collect<T: Copy + Send>(
     len: usize,
     fill: impl Fn(Isa, Range<usize>, &mut [MaybeUninit<T>]) + Sync,
 ) -> Result<Vec<T>> {
-    let mut out = Vec::new();
-    // `Vec::with_capacity` would end the process.
-    if let Err(error) = out.try_reserve_exact(len) {
-        let bytes = len.saturating_mul(std::mem::size_of::<T>());
-        bail!("{op}: no memory for a result of {len} elements, {bytes} bytes: {error}")
-    }
-    let mut access = Access::default();
-    if len * size_of::<T>() >= LARGE {
-        advise_huge_pages(out.spare_capacity_mut());
-        access.prefetches = true;
-        access.streams = streaming_pays(&out.spare_capacity_mut()[..len]);
-    }
-    let isa = Isa::get().accessing(access);
+    let mut out = pages::allocate(op, len)?;
     let whole = &mut out.spare_capacity_mut()[..len];
+    let isa = Isa::get().accessing(pages::access(whole));
     if len < parallel_min::<T>() {
         fill(isa, 0..len, whole);
     } else {
@@ -129,45 +113,3 @@ impl<T> SendPtr<T> {
 
 // SAFETY: the pointer is only used for disjoint parts of an allocation that outlives the threads' work.
 unsafe impl<T: Send> Sync for SendPtr<T> {}
-
-#[cfg(target_os = "linux")]
-const PAGE: usize = 4096;
-
-/// Asks for 2 MiB pages: a fresh 64 MiB output otherwise takes 16,384 page faults, which cost more than the
-/// arithmetic.
-#[cfg(target_os = "linux")]
-fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
-    let bytes = std::mem::size_of_val(memory);
-    let start = (memory.as_mut_ptr() as usize).next_multiple_of(PAGE);
-    let end = (memory.as_mut_ptr() as usize + bytes) / PAGE * PAGE;
-    // SAFETY: the range is page-aligned and inside an allocation that we own; the advice does not change contents.
-    unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
-
-/// Whether stores past the caches pay: for outputs that are no smaller than a last-level cache often is, by several threads,
-/// as one alone does not use up the memory's bandwidth, and on pages that the kernel does not clear on the way, which
-/// brings them into the caches.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn streaming_pays<T>(memory: &[MaybeUninit<T>]) -> bool {
-    const MIN_BYTES: usize = 32 << 20;
-    let bytes = std::mem::size_of_val(memory);
-    if bytes < MIN_BYTES || barrier_pool().n_workers() == 0 {
-        return false;
-    }
-    let mapped = |at: usize| {
-        let page = (memory.as_ptr() as usize + at) / PAGE * PAGE;
-        let mut resident = 0u8;
-        // SAFETY: only looks at the page table, and writes one byte for one page.
-        let result = unsafe { libc::mincore(page as *mut libc::c_void, PAGE, &mut resident) };
-        result == 0 && resident & 1 == 1
-    };
-    [bytes / 4, bytes / 2, bytes / 4 * 3].into_iter().all(mapped)
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn streaming_pays<T>(_: &[MaybeUninit<T>]) -> bool {
-    false
-}
