@@ -1,10 +1,11 @@
 //! f32 and f64 by polynomials, one for each of many short segments.
 //!
-//! A segment is 1/32 to 1/128 long. Its polynomial in the distance t from its centre, of degree 2 in f32 and 6 in f64, has
-//! its first coefficient in two parts: high + (low + t(c₁ + t(c₂ + …))) is off by the rounding of one sum, a few hundredths of
-//! an ulp of rounding and truncation before it, and nothing else. Where the formulas take 28 to 57 operations, or f64 for
-//! a result in f32, this takes about 14 and a load of one segment per element: `docs/cpu-notes.md` has the figures. Segments
-//! reach from −64 to 32 in f32 and 40 in f64; beyond, `formula/tails.rs` has what is left of the functions.
+//! A segment is 1/64 or 1/128 long. Its polynomial in the distance t from its centre, of degree 2 in f32 and 5 in f64, has
+//! its first coefficient in two parts: high + (low + t(c₁ + t(c₂ + …))) is off by the rounding of one sum and by what is
+//! left out of the series, a few hundredths of an ulp in f32 and up to 0.8 in f64, away from roots. Where the formulas take
+//! 28 to 57 operations, or f64 for a result in f32, this takes 14 in f32 and a load of one segment per element:
+//! `docs/cpu-notes.md` has the figures. Segments reach from −64 to 32 in f32 and 40 in f64; beyond, `formula/tails.rs` has
+//! what is left of the functions.
 
 use super::isa::Isa;
 use super::slice::{Arithmetic, Dispatch, Loop, Scalar};
