@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have a choice
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
     pub(super) access: Access,
 }
 
 /// How memory is read and written, where the path has a choice.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have one
 pub(super) struct Access {
     /// Whether inputs are asked for ahead of their use.
     pub(super) prefetches: bool,
