@@ -3,7 +3,7 @@
 
 mod support;
 
-use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Result, Storage, Tensor};
 use candle_mish::mish_affine;
 use half::{bf16, f16};
 use support::backend::{bits, values, Backend, Function, CPU};
@@ -109,7 +109,7 @@ fn page_faults() -> Result<()> {
         };
         usage.ru_minflt
     };
-    let x = Tensor::zeros((64 << 20) / 4, DType::F32, CPU.device())?;
+    let x = Tensor::zeros((64 << 20) / 4, candle_core::DType::F32, CPU.device())?;
     let mut least = i64::MAX;
     for _ in 0..8 {
         let before = faults();
