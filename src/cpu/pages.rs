@@ -5,7 +5,6 @@ mod mapping;
 
 use super::isa::Access;
 use candle_core::{bail, Result};
-use std::collections::TryReserveError;
 use std::mem::MaybeUninit;
 
 /// Bytes from which on an output gets huge pages, and inputs are asked for before they are used. Operands of fewer may lie in
@@ -16,13 +15,15 @@ const LARGE: usize = 8 << 20;
 pub(super) fn allocate<T>(op: &'static str, len: usize) -> Result<Vec<T>> {
     let mut out = Vec::new();
     // `Vec::with_capacity` would end the process.
-    let mut result = out.try_reserve_exact(len);
-    if result.is_ok() && len * size_of::<T>() >= LARGE {
-        result = ask_for_huge_pages(&mut out, len);
-    }
+    let result = out.try_reserve_exact(len);
+    #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
+    let result = result.and_then(|()| mapping::align(&mut out, len));
     if let Err(error) = result {
         let bytes = len.saturating_mul(size_of::<T>());
         bail!("{op}: no memory for a result of {len} elements, {bytes} bytes: {error}")
+    }
+    if len * size_of::<T>() >= LARGE {
+        ask_for_huge_pages(out.spare_capacity_mut());
     }
     Ok(out)
 }
@@ -43,23 +44,15 @@ const PAGE: usize = 4096;
 
 /// Asks for 2 MiB pages: a fresh 64 MiB output otherwise takes 16,384 page faults, which cost more than the arithmetic.
 #[cfg(target_os = "linux")]
-fn ask_for_huge_pages<T>(out: &mut Vec<T>, len: usize) -> std::result::Result<(), TryReserveError> {
-    #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
-    mapping::align(out, len)?;
-    #[cfg(not(all(target_env = "gnu", target_pointer_width = "64")))]
-    let _ = len;
-    let memory = out.spare_capacity_mut();
+fn ask_for_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     let start = memory.as_ptr().addr() / PAGE * PAGE;
     let end = (memory.as_ptr().addr() + size_of_val(memory)).next_multiple_of(PAGE);
     // SAFETY: all of these pages hold a part of an allocation that we own, and the advice does not change contents.
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
-    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ask_for_huge_pages<T>(_: &mut Vec<T>, _: usize) -> std::result::Result<(), TryReserveError> {
-    Ok(())
-}
+fn ask_for_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
 /// Whether stores past the caches pay: for outputs that are no smaller than a last-level cache often is, by several threads,
 /// as one alone does not use up the memory's bandwidth, and on pages that the kernel does not clear on the way, which
