@@ -93,31 +93,3 @@ fn fresh_and_mapped_outputs() -> Result<()> {
     }
     Ok(())
 }
-
-/// Page faults of an output that fills 32 huge pages; some 550 where the first of them cannot be had. Depends on what
-/// the kernel has been told of huge pages, and on where it places mappings.
-#[test]
-#[ignore = "needs huge pages on demand, and mappings that are not aligned to them: Linux before 6.7, or from 6.13 on"]
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn page_faults() -> Result<()> {
-    let faults = || {
-        // SAFETY: a struct of integers, which the call fills.
-        let usage = unsafe {
-            let mut usage = std::mem::zeroed();
-            libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-            usage
-        };
-        usage.ru_minflt
-    };
-    let x = Tensor::zeros((64 << 20) / 4, candle_core::DType::F32, CPU.device())?;
-    let mut least = i64::MAX;
-    for _ in 0..8 {
-        let before = faults();
-        let y = candle_mish::mish(&x)?;
-        least = least.min(faults() - before);
-        drop(y);
-    }
-    println!("64 MiB: {least} page faults");
-    assert!(least < 64, "{least} page faults");
-    Ok(())
-}
