@@ -116,7 +116,7 @@ fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String 
 Made by `cargo bench --bench peers`. Medians, from 16 Ki on of three rounds of everything; inputs are 3·randn; outputs
 are fresh in every call unless it says mapped.
 Throughputs are in 10⁶ elements per second; GB/s counts what one fused kernel reads and writes. The copy is by memcpy,
-on as many threads, into mapped memory. What is measured follows a call of the same that is not. `train` is forward
+on as many threads, into mapped memory. What is measured follows four calls of the same that are not. `train` is forward
 and backward through candle's autograd.
 ";
     for (title, table) in [

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 pub const ROUNDS: usize = 11;
 /// What a sample lasts at least.
 const SAMPLE: f64 = 5e-3;
+/// Calls before a sample. As in the loops of the Python peers, where four and more come before, large outputs then get pages
+/// that these have freed; those of seconds ago a virtual machine's host has taken back, and the first calls pay for that.
+const BEFORE: u64 = 4;
 /// A contender whose single call takes longer than this takes part in a quarter of the rounds only: candle's
 /// composed ops need seconds where ours needs milliseconds.
 const SLOW: f64 = 0.1;
@@ -58,10 +61,8 @@ impl Race {
             if contender.estimate > SLOW && round % 4 != 1 {
                 continue;
             }
-            // As in the loops of the Python peers, what is measured follows a call of its own: large outputs then get the
-            // pages that it has just freed, which a virtual machine's host takes back from whoever comes seconds later.
             if contender.estimate <= SLOW {
-                contender.batch(1);
+                contender.batch(BEFORE);
             }
             let seconds = contender.batch(contender.calls());
             first.get_or_insert(seconds);

@@ -11,13 +11,15 @@ pub(crate) struct Isa {
 }
 
 /// How memory is read and written, where the path has a choice.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have one
-pub(super) struct Access {
-    /// Whether inputs are asked for ahead of their use.
-    pub(super) prefetches: bool,
-    /// Whether stores go past the caches.
-    pub(super) streams: bool,
+pub(super) enum Access {
+    #[default]
+    Plain,
+    /// Inputs are asked for ahead of their use.
+    Ahead,
+    /// The same, and stores go past the caches.
+    Streaming,
 }
 
 /// x86-64 has an FMA from AVX2 on, wasm has none.

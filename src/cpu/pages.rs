@@ -30,12 +30,12 @@ pub(super) fn allocate<T>(op: &'static str, len: usize) -> Result<Vec<T>> {
 
 /// How to access the operands of an op with this output.
 pub(super) fn access<T>(out: &[MaybeUninit<T>]) -> Access {
-    match size_of_val(out) >= LARGE {
-        true => Access {
-            prefetches: true,
-            streams: streaming_pays(out),
-        },
-        false => Access::default(),
+    if size_of_val(out) < LARGE {
+        Access::Plain
+    } else if streaming_pays(out) {
+        Access::Streaming
+    } else {
+        Access::Ahead
     }
 }
 

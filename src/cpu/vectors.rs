@@ -89,7 +89,7 @@ where
     #[inline(always)]
     fn run(self) {
         let Self { block, pass, access } = self;
-        let Access { prefetches, streams } = access;
+        let (prefetches, streams) = (access != Access::Plain, access == Access::Streaming);
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
         let (head, streams) = match len {
