@@ -7,9 +7,9 @@
 //! Options: `--out FILE.md` (also writes `FILE.json`), `--threads N` (2, for everyone), `--quick` (a few cases, to
 //! see that it runs). A full run takes about 15 minutes.
 //!
-//! Sizes come one after the other, and at each size everyone is measured before the next size begins. From 16 Ki on all
-//! of that is done three times, minutes apart; the table has the medians. Peers that
-//! cannot be run are left out with a note. The interpreter is `PEERS_PYTHON`, or `python3`.
+//! Sizes come one after the other, and at each size everyone is measured before the next size begins. All of that is done
+//! three times, minutes apart; the table has the medians. Peers that cannot be run are left out with a note. The
+//! interpreter is `PEERS_PYTHON`, or `python3`.
 
 mod support;
 
@@ -51,9 +51,6 @@ fn main() -> Result<()> {
             .notes
             .extend(ceiling.map(|line| format!("Before round {}: {line}", lap + 1)));
         for (size, rows) in &mut sizes {
-            if lap > 0 && *size < 16 * KI {
-                continue;
-            }
             measure(*size, rows, lap, &mut peers)?;
             eprintln!(
                 "round {}, {:>4} elements done after {:.0} s",
@@ -81,7 +78,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often everyone is measured from 16 Ki on: a virtual machine that shares its cores is 1.6 times as fast in some
+/// How often everyone is measured: a virtual machine that shares its cores is 1.6 times as fast in some
 /// minutes as in others.
 const LAPS: usize = 3;
 
@@ -113,7 +110,7 @@ fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String 
         text += &format!("{note}.\n");
     }
     text += "
-Made by `cargo bench --bench peers`. Medians, from 16 Ki on of three rounds of everything; inputs are 3·randn; outputs
+Made by `cargo bench --bench peers`. Medians of three rounds of everything; inputs are 3·randn; outputs
 are fresh in every call unless it says mapped.
 Throughputs are in 10⁶ elements per second; GB/s counts what one fused kernel reads and writes. The copy is by memcpy,
 on as many threads, into mapped memory. What is measured follows four calls of the same that are not. `train` is forward
