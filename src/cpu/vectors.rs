@@ -65,10 +65,10 @@ pub(super) trait Run<const L: usize> {
 
 /// What is done with whole vectors.
 pub(super) trait Block<T: Element<L>, const L: usize>: Copy {
-    /// Without x, what `out` holds takes its place. If it `STREAMS`, vectors have to be aligned.
-    fn run<U: Argument<T::Compute>, const STREAMS: bool>(
+    /// Without x, what `out` holds takes its place. If it `PREFETCHES`, inputs are asked for ahead of their use; if it
+    /// `STREAMS`, vectors have to be aligned.
+    fn run<U: Argument<T::Compute>, const PREFETCHES: bool, const STREAMS: bool>(
         self,
-        prefetches: bool,
         x: Option<&[[T; L]]>,
         u: U,
         g: Option<&[[T; L]]>,
@@ -89,12 +89,11 @@ where
     #[inline(always)]
     fn run(self) {
         let Self { block, pass, access } = self;
-        let (prefetches, streams) = (access != Access::Plain, access == Access::Streaming);
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
-        let (head, streams) = match len {
-            0..SHORT => (0, false),
-            _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), streams),
+        let (head, access) = match len {
+            0..SHORT => (0, Access::Plain),
+            _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), access),
         };
         let (out_head, out) = out.split_at_mut(head);
         padded_block(block, x.part(0, head), u, g.part(0, head), out_head);
@@ -105,12 +104,15 @@ where
             x.slice().map(|x| x.as_chunks().0),
             g.slice().map(|g| g.as_chunks().0),
         );
-        if streams {
-            block.run::<_, true>(prefetches, x_full, u, g_full, full);
-            // SAFETY: every x86-64 processor has it. Stores past the caches are in no order with others before this.
-            unsafe { _mm_sfence() };
-        } else {
-            block.run::<_, false>(prefetches, x_full, u, g_full, full);
+        match access {
+            Access::Ahead if x_full.is_some() => block.run::<_, true, false>(x_full, u, g_full, full),
+            Access::Streaming if x_full.is_some() => {
+                block.run::<_, true, true>(x_full, u, g_full, full);
+                // SAFETY: every x86-64 processor has it. Stores past the caches are in no order with others before this.
+                unsafe { _mm_sfence() };
+            }
+            // In place, too: what is prefetched there are outputs.
+            _ => block.run::<_, false, false>(x_full, u, g_full, full),
         }
         let n = rest.len();
         padded_block(block, x.part(start, n), u.skip(start), g.part(start, n), rest);
@@ -140,15 +142,14 @@ where
     };
     let mut results = [[MaybeUninit::uninit(); L]];
     let (x, g) = (pad(x.read(out)), g.slice().map(pad));
-    block.run::<_, false>(false, Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
+    block.run::<_, false, false>(Some(&x), u, g.as_ref().map(|g| &g[..]), &mut results);
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
 /// How many vectors the `panel`th panel of up to `N` has, of which `out` is the output, and x and g of them.
 #[inline(always)]
-fn part<'a, T, const L: usize, const N: usize>(
+fn part<'a, T, const L: usize, const N: usize, const PREFETCHES: bool>(
     panel: usize,
-    prefetches: bool,
     x: Option<&'a [[T; L]]>,
     g: Option<&'a [[T; L]]>,
     out: &[[MaybeUninit<T>; L]],
@@ -159,12 +160,14 @@ fn part<'a, T, const L: usize, const N: usize>(
     if x.is_none() {
         prefetch(out, AHEAD_IN_PLACE);
     }
-    let of_panel = |all: &'a [[T; L]]| &all[panel * N..][..n];
-    let inputs = [x.map(of_panel), g.map(of_panel)];
-    if prefetches {
-        prefetch_all(inputs);
-    }
-    (n, inputs)
+    let of_panel = |all: &'a [[T; L]]| {
+        let of_panel = &all[panel * N..][..n];
+        if PREFETCHES {
+            prefetch(of_panel, AHEAD);
+        }
+        of_panel
+    };
+    (n, [x.map(of_panel), g.map(of_panel)])
 }
 
 /// The `i`th x, or what `out` holds in its place.
@@ -188,15 +191,6 @@ unsafe fn load<T: Element<L>, const L: usize>(
 const AHEAD: usize = 2048;
 /// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
 const AHEAD_IN_PLACE: usize = 4096;
-
-/// Of large tensors. A call, as the loops around it, inlined, took 4 % longer in `mish_affine` where it is not made.
-#[cold]
-#[inline(never)]
-fn prefetch_all<T>(inputs: [Option<&[T]>; 2]) {
-    for input in inputs.into_iter().flatten() {
-        prefetch(input, AHEAD);
-    }
-}
 
 /// Asks for as much as a panel, so many bytes `ahead` of it. All of its lines: processors ask for more by themselves only
 /// where they miss the first.

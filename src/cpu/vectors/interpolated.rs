@@ -81,9 +81,8 @@ where
     T: Segmented + Element<L, Compute = T, Vector: Lookup<L>>,
 {
     #[inline(always)]
-    fn run<U: Argument<T>, const STREAMS: bool>(
+    fn run<U: Argument<T>, const PREFETCHES: bool, const STREAMS: bool>(
         self,
-        prefetches: bool,
         x: Option<&[[T; L]]>,
         u: U,
         g: Option<&[[T; L]]>,
@@ -93,7 +92,7 @@ where
         let Grid { magic, ends, .. } = Self::GRID;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let (n, [x, g]) = part::<_, L, PANEL>(panel, prefetches, x, g, out);
+            let (n, [x, g]) = part::<_, L, PANEL, PREFETCHES>(panel, x, g, out);
             let mut panel = Panel::<T, L> {
                 arguments: [MaybeUninit::uninit(); PANEL],
                 scales: [MaybeUninit::uninit(); PANEL],

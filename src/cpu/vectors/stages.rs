@@ -46,9 +46,8 @@ pub(in super::super) struct Staged<S>(pub(in super::super) S);
 
 impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
     #[inline(always)]
-    fn run<U: Argument<T::Compute>, const STREAMS: bool>(
+    fn run<U: Argument<T::Compute>, const PREFETCHES: bool, const STREAMS: bool>(
         self,
-        prefetches: bool,
         x: Option<&[[T; L]]>,
         u: U,
         g: Option<&[[T; L]]>,
@@ -58,7 +57,7 @@ impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
         let Self(stages) = self;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let (n, [x, g]) = part::<_, L, PANEL>(panel, prefetches, x, g, out);
+            let (n, [x, g]) = part::<_, L, PANEL, PREFETCHES>(panel, x, g, out);
             let mut arguments = [MaybeUninit::uninit(); PANEL];
             let mut scales = [MaybeUninit::uninit(); PANEL];
             let mut exponentials = [MaybeUninit::uninit(); PANEL];
