@@ -62,14 +62,15 @@ fn main() -> Result<()> {
     }
     let rows: Vec<_> = sizes.into_iter().flat_map(|(_, rows)| rows).collect();
     let bars = bars::evaluate(&rows);
+    let undisturbed = bars::evaluate(&rows.iter().map(Row::undisturbed).collect::<Vec<_>>());
     let machine = machine::describe(options.threads);
-    let text = markdown(&machine, &peers, &bars, &rows);
+    let text = markdown(&machine, &peers, [&bars, &undisturbed], &rows);
     println!("{text}");
     if let Some(out) = options.out {
         let value = json!({
             "machine": machine,
             "notes": peers.notes,
-            "bars": bars::json(&bars),
+            "bars": bars::json(&bars, &undisturbed),
             "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
         });
         std::fs::write(&out, text)?;
@@ -85,7 +86,9 @@ const LAPS: usize = 3;
 /// All cases of one size, by everyone.
 fn measure(size: usize, rows: &mut [Row], lap: usize, peers: &mut Peers) -> Result<()> {
     for row in &mut *rows {
-        row.lap(row.case.race()?.run());
+        for (name, time) in row.case.race()?.run() {
+            row.lap(name, time);
+        }
         memory::fresh_outputs();
     }
     if SIZES.contains(&size) {
@@ -104,14 +107,14 @@ fn measure(size: usize, rows: &mut [Row], lap: usize, peers: &mut Peers) -> Resu
     Ok(())
 }
 
-fn markdown(machine: &str, peers: &Peers, bars: &[Bar], rows: &[Row]) -> String {
+fn markdown(machine: &str, peers: &Peers, bars: [&[Bar]; 2], rows: &[Row]) -> String {
     let mut text = format!("# CPU\n\n{machine}.\n");
     for note in &peers.notes {
         text += &format!("{note}.\n");
     }
     text += "
 Made by `cargo bench --bench peers`. Medians of three rounds of everything; inputs are 3·randn; outputs
-are fresh in every call unless it says mapped.
+are fresh in every call unless it says mapped. Where neighbours share the machine, best samples of everyone tell more.
 Throughputs are in 10⁶ elements per second; GB/s counts what one fused kernel reads and writes. The copy is by memcpy,
 on as many threads, into mapped memory. What is measured follows four calls of the same that are not. `train` is forward
 and backward through candle's autograd.

@@ -53,8 +53,8 @@ def arguments():
     return parser.parse_args()
 
 
-def median_seconds(call):
-    """Seconds per call: the median of REPETITIONS, each of enough calls to last MIN_SECONDS."""
+def timed(call):
+    """Seconds per call: the median and the least of REPETITIONS, each of enough calls to last MIN_SECONDS."""
     def repetition(calls):
         start = time.perf_counter()
         for _ in range(calls):
@@ -66,15 +66,17 @@ def median_seconds(call):
     while (seconds := repetition(calls)) < MIN_SECONDS:
         # 1.2: aim beyond the minimum, so that one more round suffices.
         calls = max(calls + 1, int(calls * min(100, 1.2 * MIN_SECONDS / seconds)))
-    return statistics.median(repetition(calls) / calls for _ in range(REPETITIONS))
+    samples = [repetition(calls) / calls for _ in range(REPETITIONS)]
+    return statistics.median(samples), min(samples)
 
 
-def emit(as_json, peer, op, pass_, dtype, elements, seconds):
+def emit(as_json, peer, op, pass_, dtype, elements, seconds, best):
     tensors = 2 if pass_ == "forward" else 3  # read x, write y; read x and g, write the gradient
     melem, gb = elements / seconds / 1e6, tensors * DTYPES[dtype].itemsize * elements / seconds / 1e9
     if as_json:
         row = {"peer": peer, "op": op, "pass": pass_, "dtype": dtype, "elements": elements,
-               "melem_s": round(melem, 3), "gb_s": round(gb, 4)}
+               "melem_s": round(melem, 3), "gb_s": round(gb, 4),
+               "best_melem_s": round(elements / best / 1e6, 3), "samples": REPETITIONS}
         print(json.dumps(row), flush=True)
     else:
         print(f"{peer:<14} {op:<14} {pass_:<9} {dtype:<5} {elements:>9} {melem:>9.1f} {gb:>8.2f}", flush=True)
@@ -112,8 +114,8 @@ def main():
                                 peers.remove(peer)
                                 continue
                         with torch.no_grad():
-                            seconds = median_seconds(lambda: call(*inputs))
-                        emit(args.json, peer, op, pass_, dtype, elements, seconds)
+                            seconds = timed(lambda: call(*inputs))
+                        emit(args.json, peer, op, pass_, dtype, elements, *seconds)
 
 
 if __name__ == "__main__":

@@ -49,14 +49,16 @@ impl Bar {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, undisturbed: &Self) -> Value {
+        let worst = |bar: &Self| bar.worst.as_ref().map(|w| w.0);
         json!({
             "bar": self.what,
             "bound": self.bound,
-            "worst": self.worst.as_ref().map(|w| w.0),
+            "worst": worst(self),
             "at": self.worst.as_ref().map(|w| &w.1),
             "cases": self.cases,
             "met": self.met,
+            "worst_of_best_samples": worst(undisturbed),
         })
     }
 }
@@ -67,7 +69,7 @@ pub fn evaluate(rows: &[Row]) -> Vec<Bar> {
         let case = &row.case;
         case.activation.name() == op && case.pass == pass && (16 * KI..=MI).contains(&case.elements)
     };
-    let eager = |row: &Row| row.over_peer("torch-eager");
+    let eager = |row: &Row| row.over("torch-eager");
     let mut bars = vec![Bar::at_least(
         "f32 forward, 16 Mi and more, mapped output: share of the parallel copy".into(),
         90.0,
@@ -138,29 +140,30 @@ fn over_composed(row: &Row, rows: &[Row]) -> Option<f64> {
     (added > 0.0).then_some(added / ours)
 }
 
-pub fn markdown(bars: &[Bar]) -> String {
+/// Bars of the medians, and beside them those of the best samples.
+pub fn markdown([bars, undisturbed]: [&[Bar]; 2]) -> String {
     let mut text = String::from(
-        "| bar | bound | worst measured | at | cases | met |\n| --- | ---: | ---: | --- | ---: | --- |\n",
+        "| bar | bound | worst measured | at | cases | met | worst of best samples | at |
+| --- | ---: | ---: | --- | ---: | --- | ---: | --- |\n",
     );
-    for bar in bars {
-        let (worst, at) = bar
-            .worst
-            .as_ref()
-            .map_or((None, "–"), |(value, label)| (Some(*value), label));
+    for (bar, undisturbed) in bars.iter().zip(undisturbed) {
+        let worst = |bar: &Bar| match &bar.worst {
+            Some((value, label)) => (number(Some(*value)), label.clone()),
+            None => (number(None), "–".into()),
+        };
+        let ((worst, at), (best, best_at)) = (worst(bar), worst(undisturbed));
         let met = bar
             .met
             .map_or("not measured", |met| if met { "yes" } else { "**no**" });
         text += &format!(
-            "| {} | {} | {} | {at} | {} | {met} |\n",
-            bar.what,
-            bar.bound,
-            number(worst),
-            bar.cases
+            "| {} | {} | {worst} | {at} | {} | {met} | {best} | {best_at} |\n",
+            bar.what, bar.bound, bar.cases
         );
     }
     text
 }
 
-pub fn json(bars: &[Bar]) -> Value {
-    bars.iter().map(Bar::json).collect()
+pub fn json(bars: &[Bar], undisturbed: &[Bar]) -> Value {
+    let pairs = bars.iter().zip(undisturbed);
+    pairs.map(|(bar, undisturbed)| bar.json(undisturbed)).collect()
 }

@@ -1,6 +1,7 @@
 //! The peers in Python: runs the scripts of `benches/peers` and reads what they print.
 
 use super::cases::{Case, Pass};
+use super::race::Time;
 use super::report::Row;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -97,7 +98,15 @@ fn add(line: &str, rows: &mut [Row]) {
             && found["elements"] == row.case.elements
             && !row.case.mapped
     });
-    if let (Some(row), Some(peer), Some(melem)) = (row, found["peer"].as_str(), found["melem_s"].as_f64()) {
-        row.peer_lap(peer, melem);
+    let seconds = |speed: &str| Some(found["elements"].as_f64()? / found[speed].as_f64()? / 1e6);
+    if let (Some(row), Some(peer), Some(median), Some(min), Some(samples)) = (
+        row,
+        found["peer"].as_str(),
+        seconds("melem_s"),
+        seconds("best_melem_s"),
+        found["samples"].as_u64(),
+    ) {
+        let samples = samples as usize;
+        row.lap(peer, Time { median, min, samples });
     }
 }

@@ -92,6 +92,8 @@ impl Race {
 
 impl Contender {
     fn warm_up(&mut self) {
+        // Not the first: it may be the one that gets memory from the machine.
+        self.batch(1);
         self.estimate = self.batch(1);
         if self.estimate > SLOW {
             return;

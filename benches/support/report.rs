@@ -2,49 +2,52 @@
 
 use super::cases::{Case, Pass, COMPOSED, COPY, FRESH, OURS, RELU};
 use super::plan::{size_name, SIZES, SMALL};
-use super::race::{median, Time};
+use super::race::Time;
 use serde_json::{json, Value};
 use std::fmt::Write;
 
 /// What one case took.
 pub struct Row {
     pub case: Case,
-    /// What each contender took, lap by lap.
-    laps: Vec<(&'static str, Vec<Time>)>,
-    /// The same of peers in other languages, in 10⁶ elements per second.
-    peers: Vec<(String, Vec<f64>)>,
+    /// What each contender and each peer took, lap by lap.
+    laps: Vec<(String, Vec<Time>)>,
 }
 
 impl Row {
     pub fn new(case: Case) -> Self {
+        Self { case, laps: vec![] }
+    }
+
+    /// Adds what a lap gave for a contender or a peer.
+    pub fn lap(&mut self, name: &str, time: Time) {
+        match self.laps.iter_mut().find(|(known, _)| known == name) {
+            Some((_, laps)) => laps.push(time),
+            None => self.laps.push((name.to_string(), vec![time])),
+        }
+    }
+
+    /// The same case with the best sample of everyone in place of the median: what they do when nothing disturbs them.
+    pub fn undisturbed(&self) -> Self {
+        let best = |laps: &Vec<Time>| {
+            let time = Time::of_laps(laps);
+            vec![Time {
+                median: time.min,
+                ..time
+            }]
+        };
         Self {
-            case,
-            laps: vec![],
-            peers: vec![],
-        }
-    }
-
-    /// Adds what a race of all contenders gave.
-    pub fn lap(&mut self, times: Vec<(&'static str, Time)>) {
-        for (name, time) in times {
-            match self.laps.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, laps)) => laps.push(time),
-                None => self.laps.push((name, vec![time])),
-            }
-        }
-    }
-
-    /// Adds what a peer gave.
-    pub fn peer_lap(&mut self, name: &str, melem: f64) {
-        match self.peers.iter_mut().find(|(known, _)| known == name) {
-            Some((_, laps)) => laps.push(melem),
-            None => self.peers.push((name.to_string(), vec![melem])),
+            case: self.case,
+            laps: self
+                .laps
+                .iter()
+                .map(|(name, laps)| (name.clone(), best(laps)))
+                .collect(),
         }
     }
 
     /// What a contender took over all laps.
     fn time(&self, contender: &str) -> Option<Time> {
-        let (_, laps) = self.laps.iter().find(|(name, _)| *name == contender)?;
+        let (_, laps) = self.laps.iter().find(|(name, _)| name == contender)?;
         Some(Time::of_laps(laps))
     }
 
@@ -58,11 +61,6 @@ impl Row {
         Some(self.case.elements as f64 / self.seconds(contender)? / 1e6)
     }
 
-    /// 10⁶ elements per second of ours in its best sample: what it does when nothing disturbs it.
-    pub fn best(&self) -> Option<f64> {
-        Some(self.case.elements as f64 / self.time(OURS)?.min / 1e6)
-    }
-
     /// 10⁹ bytes per second that ours reads and writes.
     pub fn gb(&self) -> Option<f64> {
         Some(self.case.bytes()? as f64 / self.seconds(OURS)? / 1e9)
@@ -71,19 +69,6 @@ impl Row {
     /// How many times as fast as the contender ours is.
     pub fn over(&self, contender: &str) -> Option<f64> {
         Some(self.seconds(contender)? / self.seconds(OURS)?)
-    }
-
-    /// 10⁶ elements per second of a peer.
-    pub fn peer(&self, name: &str) -> Option<f64> {
-        self.peers
-            .iter()
-            .find(|(peer, _)| peer == name)
-            .map(|(_, laps)| median(laps.clone()))
-    }
-
-    /// How many times as fast as the peer ours is.
-    pub fn over_peer(&self, name: &str) -> Option<f64> {
-        Some(self.melem(OURS)? / self.peer(name)?)
     }
 
     /// The case in words.
@@ -103,12 +88,8 @@ impl Row {
             let time = Time::of_laps(laps);
             let nanos = |seconds: f64| (seconds * 1e10).round() / 10.0;
             let value = json!({ "median_ns": nanos(time.median), "min_ns": nanos(time.min), "samples": time.samples });
-            (name.to_string(), value)
+            (name.clone(), value)
         });
-        let peers = self
-            .peers
-            .iter()
-            .map(|(name, laps)| (name.clone(), json!({ "melem_s": median(laps.clone()) })));
         json!({
             "op": self.case.op(),
             "pass": self.case.pass.name(),
@@ -116,7 +97,7 @@ impl Row {
             "elements": self.case.elements,
             "output": if self.case.mapped { "mapped" } else { "fresh" },
             "bytes": self.case.bytes(),
-            "results": times.chain(peers).collect::<serde_json::Map<_, _>>(),
+            "results": times.collect::<serde_json::Map<_, _>>(),
         })
     }
 }
@@ -125,7 +106,7 @@ type Column = (&'static str, fn(&Row) -> Option<f64>);
 
 const OWN: [Column; 8] = [
     ("ours, Melem/s", |row| row.melem(OURS)),
-    ("best sample", Row::best),
+    ("best sample", |row| row.undisturbed().melem(OURS)),
     ("GB/s", Row::gb),
     ("% of copy", |row| Some(100.0 * row.over(COPY)?)),
     ("candle composed, Melem/s", |row| row.melem(COMPOSED)),
@@ -134,10 +115,10 @@ const OWN: [Column; 8] = [
     ("fresh pages alone, Melem/s", |row| row.melem(FRESH)),
 ];
 const PEERS: [Column; 4] = [
-    ("PyTorch eager", |row| row.peer("torch-eager")),
-    ("torch.compile", |row| row.peer("torch-compile")),
-    ("JAX", |row| row.peer("jax-jit")),
-    ("ours/PyTorch", |row| row.over_peer("torch-eager")),
+    ("PyTorch eager", |row| row.melem("torch-eager")),
+    ("torch.compile", |row| row.melem("torch-compile")),
+    ("JAX", |row| row.melem("jax-jit")),
+    ("ours/PyTorch", |row| row.over("torch-eager")),
 ];
 
 /// Throughput by case, beside the peers if there are any.
