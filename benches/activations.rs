@@ -77,9 +77,9 @@ fn bench(criterion: &mut Criterion, case: Case) -> Option<Row> {
     group.finish();
     let row = race.map(|race| {
         let mut row = Row::new(case);
-        race.finish()
-            .into_iter()
-            .for_each(|(name, time)| row.lap(name, time));
+        for (name, time) in race.finish() {
+            row.lap(name, time);
+        }
         row
     });
     memory::fresh_outputs();

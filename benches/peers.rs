@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Options: `--out FILE.md` (also writes `FILE.json`), `--threads N` (2, for everyone), `--quick` (a few cases, to
-//! see that it runs). A full run takes about 15 minutes.
+//! see that it runs). A full run takes about 20 minutes.
 //!
 //! Sizes come one after the other, and at each size everyone is measured before the next size begins. All of that is done
 //! three times, minutes apart; the table has the medians. Peers that cannot be run are left out with a note. The
@@ -79,8 +79,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How often everyone is measured: a virtual machine that shares its cores is 1.6 times as fast in some
-/// minutes as in others.
+/// How often everyone is measured: a virtual machine that shares its cores is 1.6 times as fast in some minutes as in
+/// others.
 const LAPS: usize = 3;
 
 /// All cases of one size, by everyone.

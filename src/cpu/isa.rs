@@ -11,7 +11,7 @@ pub(crate) struct Isa {
 }
 
 /// How memory is read and written, where the path has a choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have one
 pub(super) enum Access {
     #[default]
