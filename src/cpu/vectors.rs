@@ -91,9 +91,9 @@ where
         let Self { block, pass, access } = self;
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
-        let (head, access) = match len {
-            0..SHORT => (0, Access::Plain),
-            _ => (out.as_ptr().align_offset(size_of::<[T; L]>()).min(len), access),
+        let head = match access {
+            Access::Plain if len < short::<[T; L]>() => 0,
+            _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(len),
         };
         let (out_head, out) = out.split_at_mut(head);
         padded_block(block, x.part(0, head), u, g.part(0, head), out_head);
@@ -119,8 +119,14 @@ where
     }
 }
 
-/// Below this length an extra block for the alignment costs more than unaligned stores do.
-const SHORT: usize = 1024;
+/// Below this length the extra blocks for the alignment cost more than unaligned stores do: all of which straddle two cache
+/// lines if a vector is as long as a line, one of two if it is half as long.
+const fn short<V>() -> usize {
+    match size_of::<V>() {
+        LINE => 1024,
+        _ => 8 * 1024,
+    }
+}
 
 /// A vector of fewer than `L` elements.
 #[inline(always)]
@@ -187,6 +193,9 @@ unsafe fn load<T: Element<L>, const L: usize>(
     })
 }
 
+/// Bytes in a cache line.
+const LINE: usize = 64;
+
 /// How far before its use an input is asked for, in bytes: `docs/cpu-notes.md` has what other distances do.
 const AHEAD: usize = 2048;
 /// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
@@ -196,7 +205,6 @@ const AHEAD_IN_PLACE: usize = 4096;
 /// where they miss the first.
 #[inline(always)]
 fn prefetch<T>(panel: &[T], ahead: usize) {
-    const LINE: usize = 64;
     for line in (0..size_of_val(panel)).step_by(LINE) {
         // SAFETY: a prefetch of any address, mapped or not, changes nothing but the caches.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
