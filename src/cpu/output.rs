@@ -1,6 +1,6 @@
 //! Outputs, filled by several threads.
 
-use super::{pages, parallel_min, Isa, UNIT};
+use super::{pages, parallel_min, Isa, CACHE_LINE, UNIT};
 use candle_core::utils::barrier_pool;
 use candle_core::Result;
 use std::mem::MaybeUninit;
@@ -71,7 +71,6 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
 
 /// Elements before the first that begins on a cache line, or a unit if there is none.
 pub(super) fn to_cache_line<T>(first: *const T) -> usize {
-    const CACHE_LINE: usize = 64;
     first.align_offset(CACHE_LINE).min(UNIT)
 }
 

@@ -11,6 +11,7 @@ use super::argument::Argument;
 use super::isa::Access;
 use super::operand::{Input, Operand};
 use super::slice::Pass;
+use super::CACHE_LINE;
 use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
 pub(super) use interpolated::Interpolated;
 pub(super) use stages::{Exact, Quick, Staged};
@@ -123,7 +124,7 @@ where
 /// lines if a vector is as long as a line, one of two if it is half as long.
 const fn short<V>() -> usize {
     match size_of::<V>() {
-        LINE => 1024,
+        CACHE_LINE => 1024,
         _ => 8 * 1024,
     }
 }
@@ -193,9 +194,6 @@ unsafe fn load<T: Element<L>, const L: usize>(
     })
 }
 
-/// Bytes in a cache line.
-const LINE: usize = 64;
-
 /// How far before its use an input is asked for, in bytes: `docs/cpu-notes.md` has what other distances do.
 const AHEAD: usize = 2048;
 /// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
@@ -205,7 +203,7 @@ const AHEAD_IN_PLACE: usize = 4096;
 /// where they miss the first.
 #[inline(always)]
 fn prefetch<T>(panel: &[T], ahead: usize) {
-    for line in (0..size_of_val(panel)).step_by(LINE) {
+    for line in (0..size_of_val(panel)).step_by(CACHE_LINE) {
         // SAFETY: a prefetch of any address, mapped or not, changes nothing but the caches.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
     }
