@@ -85,8 +85,8 @@ where
     X: Input<T>,
     G: Operand<T>,
 {
-    /// Calls [`Block::run`] for all of the output whose vectors do not straddle cache lines, and for copies, padded with zeros,
-    /// of what comes before and after.
+    /// Calls [`Block::run`] for all of the output whose vectors do not straddle cache lines, or for all of its vectors where it is
+    /// short, and for copies, padded with zeros, of what comes before and after.
     #[inline(always)]
     fn run(self) {
         let Self { block, pass, access } = self;
@@ -121,7 +121,8 @@ where
 }
 
 /// Below this length the extra blocks for the alignment cost more than unaligned stores do: all of which straddle two cache
-/// lines if a vector is as long as a line, one of two if it is half as long.
+/// lines if a vector is as long as a line, one of two if it is half as long. Units of large outputs are shorter, but their
+/// stores may have to be aligned.
 const fn short<V>() -> usize {
     match size_of::<V>() {
         CACHE_LINE => 1024,
