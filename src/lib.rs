@@ -113,7 +113,7 @@ pub mod internals {
         crate::affine::backward(fused, pass, axis, x, rows, g)
     }
 
-    /// The instruction set of the CPU path: `avx512`, `avx2`, `neon` or `baseline`.
+    /// The path on the CPU: `avx512`, `avx512-halves`, `avx2`, `neon` or `baseline`.
     pub fn cpu_isa() -> &'static str {
         crate::cpu::Isa::get().name()
     }

@@ -8,7 +8,7 @@ use candle_mish::*;
 use half::{bf16, f16};
 use support::fused::{self, CPU};
 use support::gradcheck::{gradcheck, randn};
-use support::process::{checksum, in_processes};
+use support::process::{checksum, in_processes, instruction_sets};
 
 #[test]
 fn values() {
@@ -49,10 +49,13 @@ fn any_number_of_threads() {
     }
 }
 
-/// The paths that the processor has besides its best one keep the same bounds.
+/// All paths that the processor has keep the same bounds.
 #[test]
 fn every_instruction_set() {
-    let sets = ["baseline", "avx2"].map(|isa| vec![("CANDLE_MISH_ISA", isa)]);
+    let sets: Vec<_> = instruction_sets()
+        .into_iter()
+        .map(|isa| vec![("CANDLE_MISH_ISA", isa)])
+        .collect();
     in_processes("every_instruction_set", &sets, || {
         fused::random_cases(&CPU, 600);
         vec![1]

@@ -8,29 +8,10 @@ use half::{bf16, f16};
 use support::accuracy::{double, half};
 use support::backend::{eval, Function, CPU};
 use support::inputs::{doubles, every_half, Random};
-use support::process::{checksum, in_processes};
+use support::process::{checksum, in_processes, instruction_sets};
 use support::sweep::{directed, sweep, CHUNK};
 use support::table::{conclude_briefly, show, Row};
 use support::ulp::Element;
-
-/// What a worker is to use, by the name that `CANDLE_MISH_ISA` takes.
-fn available() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512cd")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        [("baseline", true), ("avx2", avx2), ("avx512", avx512)]
-            .into_iter()
-            .filter_map(|(name, has)| has.then_some(name))
-            .collect()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    vec!["baseline", ""]
-}
 
 /// The bits, with one pattern for every NaN: IEEE 754 leaves its sign and payload to the instruction.
 fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
@@ -42,7 +23,7 @@ fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
 
 /// Runs `work` once per instruction set; what it returned for each.
 fn on_each(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<(&'static str, Vec<u8>)>> {
-    let names = available();
+    let names = instruction_sets();
     let settings: Vec<_> = names
         .iter()
         .map(|name| vec![("CANDLE_MISH_ISA", *name)])

@@ -22,7 +22,13 @@ static ALLOCATOR: Guarded = Guarded;
 
 /// Threads and instruction sets, in processes of their own, as both are read once. What the processor lacks becomes the
 /// best it has; an instruction set named from outside goes before these.
-const SETTINGS: [(&str, &str); 4] = [("1", ""), ("2", "avx2"), ("3", "baseline"), ("8", "")];
+const SETTINGS: [(&str, &str); 5] = [
+    ("1", ""),
+    ("2", "avx2"),
+    ("3", "baseline"),
+    ("5", "avx512"),
+    ("8", "avx512-halves"),
+];
 
 macro_rules! ensure {
     ($ok:expr, $($message:tt)*) => {

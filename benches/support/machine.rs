@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
-/// CPU, cores, instruction set and compiler, in one line.
+/// CPU, cores, the path that the crate takes, and compiler, in one line.
 pub fn describe(threads: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(0, |n| n.get());
     let rustc = output("rustc", &["--version"]).unwrap_or("rustc of unknown version".into());
     format!(
         "{}, {cores} cores ({threads} threads used), {}, {rustc}",
         cpu(),
-        instructions()
+        candle_mish::internals::cpu_isa()
     )
 }
 
@@ -31,23 +31,6 @@ fn cpu() -> String {
     from_proc
         .or_else(|| output("sysctl", &["-n", "machdep.cpu.brand_string"]))
         .unwrap_or(format!("{} CPU", std::env::consts::ARCH))
-}
-
-/// The path that the crate takes: what `CANDLE_MISH_ISA` asks for, else the best that it finds.
-fn instructions() -> String {
-    if let Ok(wanted) = std::env::var("CANDLE_MISH_ISA") {
-        return format!("CANDLE_MISH_ISA={wanted}");
-    }
-    match pulp::Arch::new() {
-        #[cfg(target_arch = "x86_64")]
-        pulp::Arch::V4(_) => "AVX-512".into(),
-        #[cfg(target_arch = "x86_64")]
-        pulp::Arch::V3(_) => "AVX2".into(),
-        #[cfg(target_arch = "aarch64")]
-        pulp::Arch::Neon(_) => "NEON".into(),
-        #[allow(unreachable_patterns)]
-        _ => "baseline instructions".into(),
-    }
 }
 
 /// How busy the machine was before: with other work on its cores no figure here is worth much, as a thread that

@@ -6,6 +6,10 @@ use std::sync::OnceLock;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
+    /// Whether the processor has AVX-512 with units of 256 bits, which take one half of a vector after the other: then
+    /// polynomials and tables are faster than the formulas.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(super) in_halves: bool,
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
     pub(super) access: Access,
 }
@@ -29,19 +33,37 @@ pub(super) const fn has_fma(is_scalar: bool) -> bool {
 
 impl Isa {
     /// The best that this processor has, or what `CANDLE_MISH_ISA` names, if the processor has it:
-    /// `baseline`, `avx2` or `avx512`. Read once.
+    /// `baseline`, `avx2`, `avx512` or `avx512-halves`. Read once.
     pub(crate) fn get() -> Self {
         static ISA: OnceLock<Isa> = OnceLock::new();
         *ISA.get_or_init(|| {
             let wanted = std::env::var("CANDLE_MISH_ISA").unwrap_or_default();
-            Self::by_name(&wanted).unwrap_or(Self::new(pulp::Arch::new()))
+            Self::by_name(&wanted).unwrap_or_else(Self::best)
         })
     }
 
     fn new(arch: pulp::Arch) -> Self {
         Self {
             arch,
+            in_halves: false,
             access: Access::default(),
+        }
+    }
+
+    fn best() -> Self {
+        let best = Self::new(pulp::Arch::new());
+        #[cfg(target_arch = "x86_64")]
+        if matches!(best.arch, pulp::Arch::V4(_)) && has_halves() {
+            return best.halved();
+        }
+        best
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn halved(self) -> Self {
+        Self {
+            in_halves: true,
+            ..self
         }
     }
 
@@ -60,6 +82,7 @@ impl Isa {
             "baseline" => Some(Self::new(pulp::Arch::Scalar)),
             "avx2" => pulp::x86::V3::try_new().map(|v3| Self::new(pulp::Arch::V3(v3))),
             "avx512" => pulp::x86::V4::try_new().map(|v4| Self::new(pulp::Arch::V4(v4))),
+            "avx512-halves" => Self::by_name("avx512").map(Self::halved),
             _ => None,
         }
     }
@@ -73,6 +96,8 @@ impl Isa {
     pub(crate) fn name(&self) -> &'static str {
         match self.arch {
             #[cfg(target_arch = "x86_64")]
+            pulp::Arch::V4(_) if self.in_halves => "avx512-halves",
+            #[cfg(target_arch = "x86_64")]
             pulp::Arch::V4(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             pulp::Arch::V3(_) => "avx2",
@@ -82,4 +107,18 @@ impl Isa {
             _ => "baseline",
         }
     }
+}
+
+/// Whether a processor with AVX-512 says of itself that its units have 256 bits. AMD's do (APM, volume 3, CPUID function
+/// 8000_001A: FP256 and FP512): Zen 4 has the first, Zen 5 on servers the second. Others have no such function.
+#[cfg(target_arch = "x86_64")]
+fn has_halves() -> bool {
+    use core::arch::x86_64::__cpuid;
+    const LEAF: u32 = 0x8000_001a;
+    let [fp256, fp512] = [1 << 2, 1 << 3];
+    let widths = match __cpuid(0x8000_0000).eax {
+        0x8000_0000..LEAF => 0,
+        _ => __cpuid(LEAF).eax,
+    };
+    widths & (fp256 | fp512) == fp256
 }

@@ -197,6 +197,12 @@ impl Segment32 {
     fn new(high: f32, low: f32, [c1, c2]: [f32; 2]) -> Self {
         Self([high, low, c1, c2])
     }
+
+    /// The value at t, as `Family::multiple` takes it.
+    #[inline(always)]
+    pub(super) fn value<R: Real>([high, low, c1, c2]: [R; 4], t: R) -> Twin<R> {
+        Twin::new(high, c2.fma(t, c1).fma(t, low))
+    }
 }
 
 /// high, c₁ to c₄, and c₅, the lower half of whose bits is the upper half of low's: 20 bits are enough for either, as they
@@ -210,5 +216,14 @@ impl Segment64 {
     fn new(high: f64, low: f64, [c1, c2, c3, c4, c5]: [f64; 5]) -> Self {
         let last = f64::from_bits(c5.to_bits() >> 32 << 32 | low.to_bits() >> 32);
         Self([high, c1, c2, c3, c4, last])
+    }
+
+    /// The value at t, as `Family::multiple` takes it. The low half of c₅ counts for less than its last bit that does.
+    #[inline(always)]
+    pub(super) fn value<R: Real>([high, c1, c2, c3, c4, c5]: [R; Self::LEN], low: R, t: R) -> Twin<R> {
+        // Two terms at a time: a chain of all of them takes registers for longer.
+        let square = t * t;
+        let [start, middle, end] = [c1.fma(t, low), c3.fma(t, c2), c5.fma(t, c4)];
+        Twin::new(high, end.fma(square, middle).fma(square, start))
     }
 }

@@ -186,6 +186,21 @@ impl<F: Family, U: Argument<f64>, X: Input<f64>, G: Operand<f64>> Loop for Pass<
     }
 }
 
+/// Returns once the blocks have run, if there are instructions for vectors.
+#[cfg(target_arch = "x86_64")]
+macro_rules! run {
+    ($isa:ident, $avx512:literal or $avx2:literal, $blocks:expr) => {
+        match $isa.arch {
+            pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, $blocks),
+            pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
+                // SAFETY: it is.
+                return unsafe { avx2::run::<$avx2>(v3, $blocks) };
+            }
+            _ => {}
+        }
+    };
+}
+
 macro_rules! kernel {
     (
         $t:ident in $compute:ident, $table:ty, $stages:ident over $avx512:literal or $avx2:literal, if $is_staged:expr
@@ -207,26 +222,16 @@ macro_rules! kernel {
                 assert!(g.slice().is_none_or(|g| g.len() == out.len()));
                 $(
                     #[cfg(target_arch = "x86_64")]
-                    if let Some((v3, block)) = $polynomials::<$t, F>(isa, f) {
-                        let pass = Pass { f: (), x, u, g, out };
-                        let access = isa.access;
-                        // SAFETY: it is complete.
-                        return unsafe { avx2::run::<$avx2>(v3, Blocks { block, pass, access }) };
+                    if let Some(block) = $polynomials::<$t, F>(isa, f) {
+                        let pass = Pass { f: (), x, u, g, out: &mut *out };
+                        run!(isa, $avx512 or $avx2, Blocks { block, pass, isa });
                     }
                 )?
                 #[cfg(target_arch = "x86_64")]
                 if $is_staged {
                     let block = Staged($stages(f));
                     let pass = Pass { f: (), x, u, g, out: &mut *out };
-                    let blocks = Blocks { block, pass, access: isa.access };
-                    match isa.arch {
-                        pulp::Arch::V4(v4) => return avx512::run::<$avx512>(v4, blocks),
-                        pulp::Arch::V3(v3) if avx2::is_complete(v3) => {
-                            // SAFETY: it is.
-                            return unsafe { avx2::run::<$avx2>(v3, blocks) };
-                        }
-                        _ => {}
-                    }
+                    run!(isa, $avx512 or $avx2, Blocks { block, pass, isa });
                 }
                 isa.arch.dispatch(Dispatch(Pass { f, x, u, g, out }))
             }
@@ -234,18 +239,18 @@ macro_rules! kernel {
     };
 }
 
-/// What evaluates f by polynomials, with the instructions that it takes. With AVX-512 the formulas are faster, but for those
-/// that f32 is not enough for.
+/// What evaluates f by polynomials, where these are faster. With AVX-512 the formulas are, but for those that f32 is not
+/// enough for, and where a vector goes through its units in halves.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn polynomials<T: Segmented, F: Family>(isa: Isa, f: F) -> Option<(pulp::x86::V3, Interpolated<F, T>)> {
-    let v3 = match isa.arch {
-        pulp::Arch::V4(v4) if !F::SINGLE => *v4,
-        pulp::Arch::V3(v3) => v3,
-        _ => return None,
+fn polynomials<T: Segmented, F: Family>(isa: Isa, f: F) -> Option<Interpolated<F, T>> {
+    let pays = match isa.arch {
+        pulp::Arch::V4(_) => isa.in_halves || !F::SINGLE,
+        pulp::Arch::V3(v3) => avx2::is_complete(v3),
+        _ => false,
     };
-    match T::pays(F::CURVE, F::HAS_BETA) && avx2::is_complete(v3) {
-        true => Some((v3, Interpolated::new(isa, f)?)),
+    match pays && T::pays(F::CURVE, F::HAS_BETA) {
+        true => Interpolated::new(isa, f),
         false => None,
     }
 }

@@ -4,11 +4,12 @@
 pub(super) mod avx2;
 pub(super) mod avx512;
 mod interpolated;
+mod lookup;
 mod stages;
 mod vector;
 
 use super::argument::Argument;
-use super::isa::Access;
+use super::isa::{Access, Isa};
 use super::operand::{Input, Operand};
 use super::slice::Pass;
 use super::CACHE_LINE;
@@ -22,7 +23,7 @@ pub(super) use vector::{Element, Vector};
 pub(super) struct Blocks<'a, T, B, U, X, G> {
     pub(super) block: B,
     pub(super) pass: Pass<'a, (), U, X, G, T>,
-    pub(super) access: Access,
+    pub(super) isa: Isa,
 }
 
 /// Scale and shift of vector after vector: most panels are in one channel, or in a table.
@@ -89,11 +90,11 @@ where
     /// short, and for copies, padded with zeros, of what comes before and after.
     #[inline(always)]
     fn run(self) {
-        let Self { block, pass, access } = self;
+        let Self { block, pass, isa } = self;
         let Pass { x, u, g, out, .. } = pass;
         let len = out.len();
-        let head = match access {
-            Access::Plain if len < short::<[T; L]>() => 0,
+        let head = match isa.access {
+            Access::Plain if size_of_val(out) < short::<[T; L]>(isa) => 0,
             _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(len),
         };
         let (out_head, out) = out.split_at_mut(head);
@@ -105,7 +106,7 @@ where
             x.slice().map(|x| x.as_chunks().0),
             g.slice().map(|g| g.as_chunks().0),
         );
-        match access {
+        match isa.access {
             Access::Ahead if x_full.is_some() => block.run::<_, true, false>(x_full, u, g_full, full),
             Access::Streaming if x_full.is_some() => {
                 block.run::<_, true, true>(x_full, u, g_full, full);
@@ -120,13 +121,14 @@ where
     }
 }
 
-/// Below this length the extra blocks for the alignment cost more than unaligned stores do: all of which straddle two cache
+/// Below so many bytes the extra blocks for the alignment cost more than unaligned stores do: all of which straddle two cache
 /// lines if a vector is as long as a line, one of two if it is half as long. Units of large outputs are shorter, but their
 /// stores may have to be aligned.
-const fn short<V>() -> usize {
+#[inline(always)]
+fn short<V>(isa: Isa) -> usize {
     match size_of::<V>() {
-        CACHE_LINE => 1024,
-        _ => 8 * 1024,
+        CACHE_LINE if !isa.in_halves => 4 * 1024,
+        _ => 32 * 1024,
     }
 }
 

@@ -45,6 +45,30 @@ pub fn in_processes(
     Some(results.into_iter().flatten().collect())
 }
 
+/// The paths that this processor has, by the names that `CANDLE_MISH_ISA` takes.
+pub fn instruction_sets() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512cd")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        [
+            ("baseline", true),
+            ("avx2", avx2),
+            ("avx512", avx512),
+            ("avx512-halves", avx512),
+        ]
+        .into_iter()
+        .filter_map(|(name, has)| has.then_some(name))
+        .collect()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    vec!["baseline", ""]
+}
+
 /// This executable, started as cargo has started it: by an emulator or by valgrind where cargo's variable
 /// `CARGO_TARGET_<TRIPLE>_RUNNER` names one.
 fn this_program() -> Command {

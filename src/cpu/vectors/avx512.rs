@@ -1,5 +1,7 @@
 //! Vectors of 512 bits. The processor needs AVX-512 F, BW, CD, DQ and VL.
 
+mod lookup;
+
 use super::vector::{element, vector, Element, Vector};
 use super::Run;
 use crate::cpu::argument::Values;
@@ -43,8 +45,9 @@ macro_rules! masks {
             // SAFETY: the caller has the instructions.
             unsafe { $compare::<_CMP_GT_OQ>(a, b) }
         }
+        // As with AVX2.
         #[inline(always)]
-        fn $any(mask: $mask) -> bool {
+        unsafe fn $any(mask: $mask) -> bool {
             mask != 0
         }
         #[inline(always)]

@@ -3,40 +3,13 @@
 use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
+use super::lookup::Lookup;
 use super::vector::{Element, Vector};
 use super::{for_parameters, load, part, Block};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
-use crate::twin::Twin;
 use std::mem::MaybeUninit;
-
-/// A vector for which segments can be looked up.
-pub(in super::super) trait Lookup<const L: usize>: Vector<L, Scalar: Segmented> {
-    /// The numbers of the segments, counted from the first.
-    type Numbers: Copy + Default;
-    /// What tells whether there were elements beyond the segments.
-    type Furthest: Copy;
-
-    /// All bits of an element set where it is below the first of `ends`, above the second, or NaN.
-    fn outside(self, ends: [f64; 2]) -> Self;
-    /// Whether any bit is set.
-    fn is_any(self) -> bool;
-    /// `if_set` where all bits of an element are set, `other` where none is.
-    fn choose(self, if_set: Self, other: Self) -> Self;
-
-    /// Of no elements.
-    fn nearest() -> Self::Furthest;
-    /// Of sums with [`Grid::magic`], where `ends` are those for the first segment and the last; beyond them it is the last.
-    fn numbers(self, ends: [f64; 2], furthest: &mut Self::Furthest) -> Self::Numbers;
-    /// Whether a sum was beyond `ends`, or NaN.
-    fn is_beyond(furthest: Self::Furthest, ends: [f64; 2]) -> bool;
-    /// The value of each element's polynomial at t, as [`Family::multiple`] takes it.
-    ///
-    /// # Safety
-    /// The numbers are of the grid that the segments have.
-    unsafe fn polynomials(segments: &Segments<Self::Scalar>, numbers: Self::Numbers, t: Self) -> Twin<Self>;
-}
 
 /// f⁽ᵏ⁾ by polynomials.
 #[derive(Clone, Copy)]
@@ -154,8 +127,8 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
             let mut y = f.branch(value, f.multiple(value, polynomial));
             if TAILS {
                 let outside = place.outside(ends);
-                if outside.is_any() {
-                    y = outside.choose(tail(f, value), y);
+                if T::Vector::is_any(outside) {
+                    y = T::Vector::choose(outside, tail(f, value), y);
                 }
             }
             if let Some(g) = g {
