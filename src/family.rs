@@ -8,7 +8,7 @@ use crate::real::Real;
 use crate::twin::Twin;
 
 /// f⁽ᵏ⁾ of one activation, in three stages, which a backend may run apart, or from a curve that it may interpolate.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only AVX2 interpolates
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only x86-64 interpolates
 pub(crate) trait Family: Copy + Send + Sync {
     /// Whether [`Family::eval`] in f32 meets the accuracy contract for f32; otherwise f32 tensors are evaluated in f64.
     const SINGLE: bool;

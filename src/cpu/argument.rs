@@ -30,7 +30,7 @@ pub(super) trait Cursor<C> {
 pub(super) const STEP: usize = 16;
 
 /// Elements that a cursor can step over at a time where it is asked for vectors that are alike.
-pub(super) const SPAN: usize = 512;
+pub(super) const SPAN: usize = 256;
 
 /// Scale and shift of elements in a row.
 pub(super) enum Values<'a, C> {

@@ -8,7 +8,7 @@ pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
     /// Whether the processor has AVX-512 with units of 256 bits, which take one half of a vector after the other: then
     /// polynomials and tables are faster than the formulas.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
     pub(super) in_halves: bool,
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
     pub(super) access: Access,
@@ -51,19 +51,10 @@ impl Isa {
     }
 
     fn best() -> Self {
-        let best = Self::new(pulp::Arch::new());
-        #[cfg(target_arch = "x86_64")]
-        if matches!(best.arch, pulp::Arch::V4(_)) && has_halves() {
-            return best.halved();
-        }
-        best
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn halved(self) -> Self {
+        let arch = pulp::Arch::new();
         Self {
-            in_halves: true,
-            ..self
+            in_halves: has_halves(arch),
+            ..Self::new(arch)
         }
     }
 
@@ -82,7 +73,10 @@ impl Isa {
             "baseline" => Some(Self::new(pulp::Arch::Scalar)),
             "avx2" => pulp::x86::V3::try_new().map(|v3| Self::new(pulp::Arch::V3(v3))),
             "avx512" => pulp::x86::V4::try_new().map(|v4| Self::new(pulp::Arch::V4(v4))),
-            "avx512-halves" => Self::by_name("avx512").map(Self::halved),
+            "avx512-halves" => Self::by_name("avx512").map(|isa| Self {
+                in_halves: true,
+                ..isa
+            }),
             _ => None,
         }
     }
@@ -112,13 +106,17 @@ impl Isa {
 /// Whether a processor with AVX-512 says of itself that its units have 256 bits. AMD's do (APM, volume 3, CPUID function
 /// 8000_001A: FP256 and FP512): Zen 4 has the first, Zen 5 on servers the second. Others have no such function.
 #[cfg(target_arch = "x86_64")]
-fn has_halves() -> bool {
-    use core::arch::x86_64::__cpuid;
-    const LEAF: u32 = 0x8000_001a;
+fn has_halves(arch: pulp::Arch) -> bool {
+    const WIDTHS: u32 = 0x8000_001a;
+    #[allow(unused_unsafe)] // it is safe from Rust 1.94 on
+    // SAFETY: every x86-64 processor has it.
+    let cpuid = |function| unsafe { core::arch::x86_64::__cpuid(function).eax };
+    let has_widths = matches!(arch, pulp::Arch::V4(_)) && cpuid(0x8000_0000) >= WIDTHS;
     let [fp256, fp512] = [1 << 2, 1 << 3];
-    let widths = match __cpuid(0x8000_0000).eax {
-        0x8000_0000..LEAF => 0,
-        _ => __cpuid(LEAF).eax,
-    };
-    widths & (fp256 | fp512) == fp256
+    has_widths && cpuid(WIDTHS) & (fp256 | fp512) == fp256
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_halves(_: pulp::Arch) -> bool {
+    false
 }

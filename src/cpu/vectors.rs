@@ -156,9 +156,12 @@ where
     out.copy_from_slice(&results[0][..out.len()]);
 }
 
-/// How many vectors the `panel`th panel of up to `N` has, of which `out` is the output, and x and g of them.
+/// How many vectors the `panel`th panel of up to `vectors` has, of which `out` is the output, and x and g of them, of which as
+/// much is asked for ahead if it `prefetches`.
 #[inline(always)]
-fn part<'a, T, const L: usize, const N: usize, const PREFETCHES: bool>(
+fn part<'a, T, const L: usize>(
+    vectors: usize,
+    prefetches: bool,
     panel: usize,
     x: Option<&'a [[T; L]]>,
     g: Option<&'a [[T; L]]>,
@@ -166,13 +169,13 @@ fn part<'a, T, const L: usize, const N: usize, const PREFETCHES: bool>(
 ) -> (usize, [Option<&'a [[T; L]]>; 2]) {
     let n = out.len();
     // What `chunks_mut` does not tell the compiler.
-    assert!(n <= N);
+    assert!(n <= vectors);
     if x.is_none() {
         prefetch(out, AHEAD_IN_PLACE);
     }
     let of_panel = |all: &'a [[T; L]]| {
-        let of_panel = &all[panel * N..][..n];
-        if PREFETCHES {
+        let of_panel = &all[panel * vectors..][..n];
+        if prefetches {
             prefetch(of_panel, AHEAD);
         }
         of_panel
@@ -199,15 +202,17 @@ unsafe fn load<T: Element<L>, const L: usize>(
 
 /// How far before its use an input is asked for, in bytes: `docs/cpu-notes.md` has what other distances do.
 const AHEAD: usize = 2048;
+/// The same where each vector is asked for on its own.
+const AHEAD_BY_VECTOR: usize = 3072;
 /// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
 const AHEAD_IN_PLACE: usize = 4096;
 
-/// Asks for as much as a panel, so many bytes `ahead` of it. All of its lines: processors ask for more by themselves only
-/// where they miss the first.
+/// Asks for as much as a panel or a vector, so many bytes `ahead` of it. All of its lines: processors ask for more by
+/// themselves only where they miss the first.
 #[inline(always)]
-fn prefetch<T>(panel: &[T], ahead: usize) {
-    for line in (0..size_of_val(panel)).step_by(CACHE_LINE) {
+fn prefetch<T>(part: &[T], ahead: usize) {
+    for line in (0..size_of_val(part)).step_by(CACHE_LINE) {
         // SAFETY: a prefetch of any address, mapped or not, changes nothing but the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(panel.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
     }
 }

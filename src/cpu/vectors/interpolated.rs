@@ -5,7 +5,7 @@ use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
 use super::lookup::Lookup;
 use super::vector::{Element, Vector};
-use super::{for_parameters, load, part, Block};
+use super::{for_parameters, load, part, prefetch, Block, AHEAD_BY_VECTOR, CACHE_LINE};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
@@ -36,8 +36,19 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
     }
 }
 
-/// Vectors whose segments are looked up at a time: it takes until then that what has been stored can be loaded in parts.
+/// Vectors whose segments are looked up at a time, 1 KiB: it takes until then that what has been stored can be loaded in
+/// parts.
+const fn vectors<T, const L: usize>() -> usize {
+    1024 / size_of::<[T; L]>()
+}
+/// The same of the shortest vectors.
 const PANEL: usize = 32;
+
+/// Whether inputs are asked for vector by vector, in the second loop: with as many lines as a panel has at a time AVX-512 asks
+/// for more than a core can wait for.
+const fn by_vector<T, const L: usize>() -> bool {
+    size_of::<[T; L]>() == CACHE_LINE
+}
 
 /// What is kept of a panel between its two loops.
 struct Panel<T: Element<L, Vector: Lookup<L>>, const L: usize> {
@@ -61,11 +72,12 @@ where
         g: Option<&[[T; L]]>,
         out: &mut [[MaybeUninit<T>; L]],
     ) {
-        const { assert!(PANEL * L <= SPAN) };
+        const { assert!(vectors::<T, L>() <= PANEL && vectors::<T, L>() * L <= SPAN) };
         let Grid { magic, ends, .. } = Self::GRID;
         let mut cursor = u.cursor();
-        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let (n, [x, g]) = part::<_, L, PANEL, PREFETCHES>(panel, x, g, out);
+        let vectors = vectors::<T, L>();
+        for (panel, out) in out.chunks_mut(vectors).enumerate() {
+            let (n, [x, g]) = part(vectors, PREFETCHES && !by_vector::<T, L>(), panel, x, g, out);
             let mut panel = Panel::<T, L> {
                 arguments: [MaybeUninit::uninit(); PANEL],
                 scales: [MaybeUninit::uninit(); PANEL],
@@ -87,8 +99,8 @@ where
             });
             panel.numbers[n].write(Default::default());
             match T::Vector::is_beyond(furthest, ends) {
-                false => self.evaluate::<U, STREAMS, false, L>(&panel, x, g, out),
-                true => self.evaluate::<U, STREAMS, true, L>(&panel, x, g, out),
+                false => self.evaluate::<U, PREFETCHES, STREAMS, false, L>(&panel, x, g, out),
+                true => self.evaluate::<U, PREFETCHES, STREAMS, true, L>(&panel, x, g, out),
             }
         }
     }
@@ -97,7 +109,13 @@ where
 impl<F: Family, T: Segmented> Interpolated<F, T> {
     /// The second loop over a panel, in which there may be `TAILS`.
     #[inline(always)]
-    fn evaluate<U: Argument<T>, const STREAMS: bool, const TAILS: bool, const L: usize>(
+    fn evaluate<
+        U: Argument<T>,
+        const PREFETCHES: bool,
+        const STREAMS: bool,
+        const TAILS: bool,
+        const L: usize,
+    >(
         self,
         panel: &Panel<T, L>,
         x: Option<&[[T; L]]>,
@@ -112,6 +130,15 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
         let numbers = |i: usize| unsafe { panel.numbers[i].assume_init() };
         let mut next = numbers(0);
         for i in 0..out.len() {
+            if PREFETCHES && by_vector::<T, L>() {
+                // No loop over the two, which was a call, out of AVX-512.
+                if let Some(x) = x {
+                    prefetch(&x[i..=i], AHEAD_BY_VECTOR);
+                }
+                if let Some(g) = g {
+                    prefetch(&g[i..=i], AHEAD_BY_VECTOR);
+                }
+            }
             // A vector early: coefficients that wait for their number hold registers, of which a core runs out.
             let current = std::mem::replace(&mut next, numbers(i + 1));
             let value = match U::PLAIN {

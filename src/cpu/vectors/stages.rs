@@ -57,7 +57,7 @@ impl<T: Element<L>, S: Stages<T, L>, const L: usize> Block<T, L> for Staged<S> {
         let Self(stages) = self;
         let mut cursor = u.cursor();
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let (n, [x, g]) = part::<_, L, PANEL, PREFETCHES>(panel, x, g, out);
+            let (n, [x, g]) = part(PANEL, PREFETCHES, panel, x, g, out);
             let mut arguments = [MaybeUninit::uninit(); PANEL];
             let mut scales = [MaybeUninit::uninit(); PANEL];
             let mut exponentials = [MaybeUninit::uninit(); PANEL];
