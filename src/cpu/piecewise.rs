@@ -218,7 +218,7 @@ impl Segment64 {
         Self([high, c1, c2, c3, c4, last])
     }
 
-    /// The value at t, as `Family::multiple` takes it. The low half of c₅ counts for less than its last bit that does.
+    /// The value at t, as `Family::multiple` takes it. `low` is the lower half of c₅, whose value it does not change.
     #[inline(always)]
     pub(super) fn value<R: Real>([high, c1, c2, c3, c4, c5]: [R; Self::LEN], low: R, t: R) -> Twin<R> {
         // Two terms at a time: a chain of all of them takes registers for longer.
