@@ -70,8 +70,8 @@ pub(super) trait Segmented: Copy + Sized + 'static {
     /// Added to a number, it leaves an integer in the low bits.
     const MAGIC: f64;
 
-    /// Whether polynomials are faster with AVX2 than the formula, and so where AVX-512 looks them up. `has_beta` if x is multiplied by a β, which may take most
-    /// elements beyond the segments.
+    /// Whether polynomials are faster with AVX2 than the formula, and so where AVX-512 looks them up. `has_beta` if x is
+    /// multiplied by a β, which may take most elements beyond the segments.
     fn pays(curve: Curve, has_beta: bool) -> bool;
     /// From the first coefficient and the others.
     fn segment(first: Twin<f64>, others: &[f64]) -> Self::Segment;
