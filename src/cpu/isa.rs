@@ -108,9 +108,7 @@ impl Isa {
 #[cfg(target_arch = "x86_64")]
 fn has_halves(arch: pulp::Arch) -> bool {
     const WIDTHS: u32 = 0x8000_001a;
-    #[allow(unused_unsafe)] // it is safe from Rust 1.94 on
-    // SAFETY: every x86-64 processor has it.
-    let cpuid = |function| unsafe { core::arch::x86_64::__cpuid(function).eax };
+    let cpuid = |function| core::arch::x86_64::__cpuid(function).eax;
     let has_widths = matches!(arch, pulp::Arch::V4(_)) && cpuid(0x8000_0000) >= WIDTHS;
     let [fp256, fp512] = [1 << 2, 1 << 3];
     has_widths && cpuid(WIDTHS) & (fp256 | fp512) == fp256

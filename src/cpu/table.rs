@@ -207,19 +207,16 @@ macro_rules! tabulated {
                 &TABLES
             }
             fn run_products(isa: Isa, products: Products<Self>) {
-                #[cfg(target_arch = "x86_64")]
-                let v3 = match isa.arch {
+                match isa.arch {
                     // Of the same loop for AVX-512 the compiler makes `vgatherdps`, at three quarters of the speed.
-                    pulp::Arch::V4(v4) => Some(*v4),
-                    pulp::Arch::V3(v3) => Some(v3),
-                    _ => None,
-                };
-                #[cfg(target_arch = "x86_64")]
-                if let Some(v3) = v3.filter(|v3| avx2::is_complete(*v3)) {
+                    #[cfg(target_arch = "x86_64")]
                     // SAFETY: it is.
-                    return unsafe { avx2::run::<8>(v3, products) };
+                    pulp::Arch::V4(v4) if avx2::is_complete(*v4) => unsafe { avx2::run::<8>(*v4, products) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: it is.
+                    pulp::Arch::V3(v3) if avx2::is_complete(v3) => unsafe { avx2::run::<8>(v3, products) },
+                    _ => products.run_by::<Slices>(),
                 }
-                products.run_by::<Slices>()
             }
         }
     )*};
