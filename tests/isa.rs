@@ -4,9 +4,10 @@
 
 mod support;
 
+use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use support::accuracy::{double, half};
-use support::backend::{eval, Function, CPU};
+use support::backend::{bits, eval, Backend, Function, CPU};
 use support::inputs::{doubles, every_half, Random};
 use support::process::{checksum, in_processes, instruction_sets};
 use support::sweep::{directed, sweep, CHUNK};
@@ -93,6 +94,47 @@ fn products_of_half_types_have_the_same_bits_with_an_fma() {
         results.retain(|(name, _)| *name != "baseline");
         assert_alike(&results);
     }
+}
+
+/// At every distance from its inputs, up to the 4 KiB after which it makes no more difference to a core: vectors may be loaded
+/// earlier where the output trails an input.
+#[test]
+fn wherever_the_output_lies() {
+    const PAGE: usize = 4096;
+    fn check<T: Element>() {
+        let size = T::DTYPE.size_in_bytes();
+        // Some panels, and a rest.
+        let len = 3 * PAGE / size + 5;
+        let mut random = Random(3);
+        let mut buffer = || -> Vec<T> { (0..len + PAGE / size).map(|_| random.factor()).collect() };
+        let (x, g) = (buffer(), buffer());
+        let [x, g] = [&x, &g].map(|values| Tensor::new(&values[..], &Device::Cpu).unwrap());
+        for f in Function::all() {
+            for start in (0..PAGE / size).step_by(16 / size) {
+                let part = |of: &Tensor, start| of.narrow(0, start, len).unwrap();
+                let g = (f.order > 0).then(|| part(&g, PAGE / size - start));
+                let x = part(&x, start);
+                let here = bits::<T>(&CPU.apply(f, &x, g.as_ref()).unwrap());
+                // Vectors begin elsewhere in these.
+                let one_by_one = (0..len).step_by(len / 7).flat_map(|i| {
+                    let part = |of: &Tensor| of.narrow(0, i, (len - i).min(len / 7)).unwrap();
+                    bits::<T>(&CPU.apply(f, &part(&x), g.as_ref().map(part).as_ref()).unwrap())
+                });
+                assert!(
+                    here.into_iter().eq(one_by_one),
+                    "{f} from {start} on: {}",
+                    title::<T>()
+                );
+            }
+        }
+    }
+    on_each("wherever_the_output_lies", || {
+        check::<f16>();
+        check::<bf16>();
+        check::<f32>();
+        check::<f64>();
+        vec![]
+    });
 }
 
 /// Results of a type that differ between the instruction sets: within the contract, so not an error, but told.

@@ -50,6 +50,35 @@ const fn by_vector<T, const L: usize>() -> bool {
     size_of::<[T; L]>() == CACHE_LINE
 }
 
+/// How many turns before theirs vectors are loaded where the output trails an input.
+const EARLY: usize = 2;
+
+/// The vectors of an input that are loaded before their turn.
+#[derive(Clone, Copy)]
+struct Early<V>([V; EARLY]);
+
+impl<V: Copy> Early<V> {
+    /// Takes one that has been loaded, for the one whose turn it is.
+    #[inline(always)]
+    fn turn(&mut self, loaded: V) -> V {
+        let [this, next] = self.0;
+        self.0 = [next, loaded];
+        this
+    }
+}
+
+/// Whether `out` begins so closely after an input, but for a multiple of 4 KiB, that the load of one vector seems to depend on
+/// the store of the one before: a core tells stores in flight apart by the last 12 bits of their addresses. It is the rule
+/// rather than the exception: `malloc` places tensors whose lengths are powers of two 16 bytes apart, but for such a multiple.
+#[inline(always)]
+fn trails<T, const L: usize>(out: &[[MaybeUninit<T>; L]], input: Option<&[[T; L]]>) -> bool {
+    let vector = size_of::<[T; L]>();
+    input.is_some_and(|input| {
+        let behind = out.as_ptr().addr().wrapping_sub(input.as_ptr().addr()) % 4096;
+        out.len() > EARLY && behind > vector / 2 && behind < 2 * vector
+    })
+}
+
 /// What is kept of a panel between its two loops.
 struct Panel<T: Element<L, Vector: Lookup<L>>, const L: usize> {
     /// What f is applied to, unless it is x.
@@ -76,6 +105,7 @@ where
         let Grid { magic, ends, .. } = Self::GRID;
         let mut cursor = u.cursor();
         let vectors = vectors::<T, L>();
+        let is_early = by_vector::<T, L>() && (trails(out, x) || trails(out, g));
         for (panel, out) in out.chunks_mut(vectors).enumerate() {
             let (n, [x, g]) = part(vectors, PREFETCHES && !by_vector::<T, L>(), panel, x, g, out);
             let mut panel = Panel::<T, L> {
@@ -98,21 +128,24 @@ where
                 panel.numbers[i].write(self.f.place(value, magic).numbers(ends, &mut furthest));
             });
             panel.numbers[n].write(Default::default());
-            match T::Vector::is_beyond(furthest, ends) {
-                false => self.evaluate::<U, PREFETCHES, STREAMS, false, L>(&panel, x, g, out),
-                true => self.evaluate::<U, PREFETCHES, STREAMS, true, L>(&panel, x, g, out),
+            match (is_early, T::Vector::is_beyond(furthest, ends)) {
+                (false, false) => self.evaluate::<U, PREFETCHES, STREAMS, false, false, L>(&panel, x, g, out),
+                (false, true) => self.evaluate::<U, PREFETCHES, STREAMS, false, true, L>(&panel, x, g, out),
+                (true, false) => self.evaluate::<U, PREFETCHES, STREAMS, true, false, L>(&panel, x, g, out),
+                (true, true) => self.evaluate::<U, PREFETCHES, STREAMS, true, true, L>(&panel, x, g, out),
             }
         }
     }
 }
 
 impl<F: Family, T: Segmented> Interpolated<F, T> {
-    /// The second loop over a panel, in which there may be `TAILS`.
+    /// The second loop over a panel, in which there may be `TAILS`. Inputs are loaded in their turn, or `IS_EARLY`.
     #[inline(always)]
     fn evaluate<
         U: Argument<T>,
         const PREFETCHES: bool,
         const STREAMS: bool,
+        const IS_EARLY: bool,
         const TAILS: bool,
         const L: usize,
     >(
@@ -129,7 +162,19 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
         // SAFETY: the first loop has written one for every i, and one more.
         let numbers = |i: usize| unsafe { panel.numbers[i].assume_init() };
         let mut next = numbers(0);
+        let last = out.len() - 1;
+        let mut early = [Early([T::Vector::lit(0.0); EARLY]); 2];
+        if IS_EARLY {
+            for i in 0..EARLY {
+                // SAFETY: as in the first loop.
+                early[0].turn(unsafe { load(x, out, i.min(last)) });
+                if let Some(g) = g {
+                    early[1].turn(T::load(&g[i.min(last)]));
+                }
+            }
+        }
         for i in 0..out.len() {
+            let later = (i + EARLY).min(last);
             if PREFETCHES && by_vector::<T, L>() {
                 // No loop over the two, which was a call, out of AVX-512.
                 if let Some(x) = x {
@@ -142,6 +187,8 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
             // A vector early: coefficients that wait for their number hold registers, of which a core runs out.
             let current = std::mem::replace(&mut next, numbers(i + 1));
             let value = match U::PLAIN {
+                // SAFETY: as in the first loop.
+                true if IS_EARLY => early[0].turn(unsafe { load(x, out, later) }),
                 // SAFETY: as in the first loop.
                 true => unsafe { load(x, out, i) },
                 // SAFETY: the first loop has written it.
@@ -159,7 +206,10 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
                 }
             }
             if let Some(g) = g {
-                y = T::load(&g[i]) * y;
+                y = y * match IS_EARLY {
+                    true => early[1].turn(T::load(&g[later])),
+                    false => T::load(&g[i]),
+                };
             }
             if U::CHAINED {
                 // SAFETY: the first loop has written it.

@@ -53,8 +53,23 @@ macro_rules! outside {
 outside!(outside_ps of f32 in __m512, __mmask16 _mm512_set1_ps _mm512_cmp_ps_mask);
 outside!(outside_pd of f64 in __m512d, __mmask8 _mm512_set1_pd _mm512_cmp_pd_mask);
 
-// No `map` of arrays, which was a call out of AVX-512. Quarters of a vector come by broadcasts into a mask, which take any
-// pipe; insertions would take the one of the transposition.
+// Neither closures nor `map` of arrays: not all were inlined, and their calls went out of AVX-512. Quarters of a vector come by
+// broadcasts into a mask, which take any pipe; insertions would take the one of the transposition.
+
+/// Segments of four elements, side by side: a transposition of 4 by 4 stays within quarters.
+///
+/// # Safety
+/// The processor has AVX-512, and `from` are half segments of `halves`.
+#[inline(always)]
+unsafe fn four_ps(halves: *const [f32; 2], from: [usize; 4]) -> __m512 {
+    // SAFETY: the caller answers for it.
+    unsafe {
+        let v = _mm512_castps128_ps512(_mm_load_ps(halves.add(from[0]).cast()));
+        let v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_load_ps(halves.add(from[1]).cast()));
+        let v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_load_ps(halves.add(from[2]).cast()));
+        _mm512_mask_broadcast_f32x4(v, 0xf000, _mm_load_ps(halves.add(from[3]).cast()))
+    }
+}
 
 /// # Safety
 /// The processor has AVX-512, and the numbers are of segments.
@@ -63,30 +78,54 @@ unsafe fn polynomials_ps(segments: &Segments<f32>, numbers: [u64; 8], t: F32) ->
     let halves = segments.as_ptr().cast::<[f32; 2]>();
     let [n0, n2, n4, n6, n8, n10, n12, n14] = numbers;
     // SAFETY: the caller has numbers of segments, which `Segments` has.
+    let coefficients = unsafe {
+        let a = four_ps(halves, [first(n0), first(n4), first(n8), first(n12)]);
+        let b = four_ps(halves, [second(n0), second(n4), second(n8), second(n12)]);
+        let c = four_ps(halves, [first(n2), first(n6), first(n10), first(n14)]);
+        let d = four_ps(halves, [second(n2), second(n6), second(n10), second(n14)]);
+        let ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+        let ab_rest = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+        let cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+        let cd_rest = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+        [
+            F32(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd))),
+            F32(_mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd))),
+            F32(_mm512_castpd_ps(_mm512_unpacklo_pd(ab_rest, cd_rest))),
+            F32(_mm512_castpd_ps(_mm512_unpackhi_pd(ab_rest, cd_rest))),
+        ]
+    };
+    Segment32::value(coefficients, t)
+}
+
+/// Two coefficients each of four segments, side by side.
+///
+/// # Safety
+/// The processor has AVX-512, and there are two coefficients at `of` beyond `coefficients`.
+#[inline(always)]
+unsafe fn four_pd(coefficients: *const f64, of: [u64; 4]) -> __m512d {
+    // SAFETY: the caller answers for it.
     unsafe {
-        let segment = |half: usize| _mm_load_ps(halves.add(half).cast());
-        // In fours of four, as a transposition of 4 by 4 stays within quarters.
-        let four = |from: [usize; 4]| {
-            let v = _mm512_castps128_ps512(segment(from[0]));
-            let v = _mm512_mask_broadcast_f32x4(v, 0x00f0, segment(from[1]));
-            let v = _mm512_mask_broadcast_f32x4(v, 0x0f00, segment(from[2]));
-            _mm512_mask_broadcast_f32x4(v, 0xf000, segment(from[3]))
-        };
-        let a = four([first(n0), first(n4), first(n8), first(n12)]);
-        let b = four([second(n0), second(n4), second(n8), second(n12)]);
-        let c = four([first(n2), first(n6), first(n10), first(n14)]);
-        let d = four([second(n2), second(n6), second(n10), second(n14)]);
-        let (ab, ab_rest) = (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-        let (cd, cd_rest) = (_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-        let wide = |v| _mm512_castps_pd(v);
-        let single = |v| F32(_mm512_castpd_ps(v));
-        let coefficients = [
-            single(_mm512_unpacklo_pd(wide(ab), wide(cd))),
-            single(_mm512_unpackhi_pd(wide(ab), wide(cd))),
-            single(_mm512_unpacklo_pd(wide(ab_rest), wide(cd_rest))),
-            single(_mm512_unpackhi_pd(wide(ab_rest), wide(cd_rest))),
-        ];
-        Segment32::value(coefficients, t)
+        let v = _mm512_castpd128_pd512(_mm_load_pd(coefficients.add(of[0] as usize)));
+        let v = _mm512_mask_broadcast_f64x2(v, 0x0c, _mm_load_pd(coefficients.add(of[1] as usize)));
+        let v = _mm512_mask_broadcast_f64x2(v, 0x30, _mm_load_pd(coefficients.add(of[2] as usize)));
+        _mm512_mask_broadcast_f64x2(v, 0xc0, _mm_load_pd(coefficients.add(of[3] as usize)))
+    }
+}
+
+/// Two coefficients of each segment.
+///
+/// # Safety
+/// As for [`four_pd`].
+#[inline(always)]
+unsafe fn two_pd(coefficients: *const f64, [n0, n1, n2, n3, n4, n5, n6, n7]: [u64; 8]) -> [F64; 2] {
+    // SAFETY: the caller answers for it.
+    unsafe {
+        let even = four_pd(coefficients, [n0, n2, n4, n6]);
+        let odd = four_pd(coefficients, [n1, n3, n5, n7]);
+        [
+            F64(_mm512_unpacklo_pd(even, odd)),
+            F64(_mm512_unpackhi_pd(even, odd)),
+        ]
     }
 }
 
@@ -95,22 +134,11 @@ unsafe fn polynomials_ps(segments: &Segments<f32>, numbers: [u64; 8], t: F32) ->
 #[inline(always)]
 unsafe fn polynomials_pd(segments: &Segments<f64>, numbers: [u64; 8], t: F64) -> Twin<F64> {
     let coefficients = segments.as_ptr().cast::<f64>();
-    let [n0, n1, n2, n3, n4, n5, n6, n7] = numbers;
     // SAFETY: the caller has numbers of segments, which `Segments` has, of `LEN` coefficients each.
     unsafe {
-        let pair = |number: u64, from: usize| _mm_load_pd(coefficients.add(number as usize + from));
-        // Coefficients in pairs, of four segments.
-        let four = |of: [u64; 4], from: usize| {
-            let v = _mm512_castpd128_pd512(pair(of[0], from));
-            let v = _mm512_mask_broadcast_f64x2(v, 0x0c, pair(of[1], from));
-            let v = _mm512_mask_broadcast_f64x2(v, 0x30, pair(of[2], from));
-            _mm512_mask_broadcast_f64x2(v, 0xc0, pair(of[3], from))
-        };
-        let two = |from: usize| {
-            let (a, b) = (four([n0, n2, n4, n6], from), four([n1, n3, n5, n7], from));
-            [F64(_mm512_unpacklo_pd(a, b)), F64(_mm512_unpackhi_pd(a, b))]
-        };
-        let ([high, c1], [c2, c3], [c4, c5]) = (two(0), two(2), two(4));
+        let [high, c1] = two_pd(coefficients, numbers);
+        let [c2, c3] = two_pd(coefficients.add(2), numbers);
+        let [c4, c5] = two_pd(coefficients.add(4), numbers);
         let low = _mm512_castsi512_pd(_mm512_slli_epi64::<32>(_mm512_castpd_si512(c5.0)));
         Segment64::value([high, c1, c2, c3, c4, c5], F64(low), t)
     }
