@@ -8,6 +8,7 @@
 
 mod kept;
 mod products;
+mod steps;
 
 use super::argument::Itself;
 use super::half_types::{half_factors, Half};
@@ -23,6 +24,7 @@ use kept::Tables;
 use products::{Products, Slices};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
+use steps::{Step, STEP};
 
 /// Inputs of a type.
 const INPUTS: usize = 1 << 16;
@@ -125,20 +127,15 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
 /// Not once for every function: of copies of this loop some took 1.6 times as long as others.
 #[inline(never)]
 fn results_of<T: Tabulated, X: Input<T>>(results: &[T; INPUTS], x: X, out: &mut [MaybeUninit<T>]) {
-    const STEP: usize = 8;
-    let rest = out.len() / STEP * STEP;
-    for (i, out) in out.as_chunks_mut::<STEP>().0.iter_mut().enumerate() {
+    let (steps, rest) = out.as_chunks_mut::<STEP>();
+    let full = steps.len() * STEP;
+    for (i, out) in steps.iter_mut().enumerate() {
         let x = x.part(i * STEP, STEP);
-        let mut inputs = [0; STEP];
-        for (input, x) in inputs.iter_mut().zip(x.read(out)) {
-            *input = x.bits();
-        }
-        for (out, input) in out.iter_mut().zip(inputs) {
-            out.write(results[input as usize]);
-        }
+        let x = x.read(out).first_chunk().expect("a step");
+        Step::of(x).write(results, out);
     }
-    let x = x.part(rest, out.len() - rest);
-    for (i, out) in out[rest..].iter_mut().enumerate() {
+    let x = x.part(full, rest.len());
+    for (i, out) in rest.iter_mut().enumerate() {
         out.write(results[x.get(i, out).bits() as usize]);
     }
 }

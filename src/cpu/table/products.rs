@@ -1,5 +1,6 @@
 //! Products of g with what is looked up.
 
+use super::steps::Step;
 use super::{Tabulated, INPUTS};
 use crate::cpu::half_types::{vanishes, Half};
 use crate::cpu::slice::CHUNK;
@@ -27,7 +28,12 @@ impl<T: Tabulated> Products<'_, T> {
             let part = start..self.out.len().min(start + CHUNK);
             let (x, g) = (&self.x[part.clone()], &self.g[part.clone()]);
             let mut factors = [1.0; CHUNK];
-            for (factor, x) in factors.iter_mut().zip(x) {
+            let (x_steps, x_rest) = x.as_chunks();
+            let (steps, rest) = factors[..x.len()].as_chunks_mut();
+            for (factors, x) in steps.iter_mut().zip(x_steps) {
+                Step::of(x).write_factors(self.factors, factors);
+            }
+            for (factor, x) in rest.iter_mut().zip(x_rest) {
                 *factor = self.factors[x.bits() as usize];
             }
             M::multiply(&factors, g, &mut self.out[part]);
