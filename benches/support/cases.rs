@@ -149,7 +149,7 @@ fn composed(activation: &Activation) -> fn(&Tensor) -> Result<Tensor> {
 }
 
 /// 3·randn, the same in every run: up to 64 Ki values by Box and Muller, repeated.
-fn normal(elements: usize, dtype: DType, seed: u64) -> Result<Tensor> {
+pub fn normal(elements: usize, dtype: DType, seed: u64) -> Result<Tensor> {
     const PERIOD: usize = 1 << 16;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut uniform = || rng.random::<f64>();
