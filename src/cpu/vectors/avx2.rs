@@ -101,13 +101,9 @@ impl F64 {
 element!(f32 in f32, F32 of 8, widened false, load _mm256_loadu_ps, store _mm256_storeu_ps, stream _mm256_stream_ps);
 element!(f64 in f64, F64 of 4, widened false, load _mm256_loadu_pd, store _mm256_storeu_pd, stream _mm256_stream_pd);
 element!(f16 in f32, F32 of 8, widened true,
-    load |from: *const f16| widen_f16(_mm_loadu_si128(from.cast())),
-    store |to: *mut f16, v| _mm_storeu_si128(to.cast(), narrow_f16(v)),
-    stream |to: *mut f16, v| _mm_stream_si128(to.cast(), narrow_f16(v)));
+    load _mm_loadu_si128 to widen_f16, store _mm_storeu_si128, stream _mm_stream_si128 of narrow_f16);
 element!(bf16 in f32, F32 of 8, widened true,
-    load |from: *const bf16| widen_bf16(_mm_loadu_si128(from.cast())),
-    store |to: *mut bf16, v| _mm_storeu_si128(to.cast(), narrow_bf16(v)),
-    stream |to: *mut bf16, v| _mm_stream_si128(to.cast(), narrow_bf16(v)));
+    load _mm_loadu_si128 to widen_bf16, store _mm_storeu_si128, stream _mm_stream_si128 of narrow_bf16);
 
 // Conversions between f32 and 16 bits, to nearest with ties to even.
 

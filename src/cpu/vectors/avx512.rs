@@ -92,13 +92,9 @@ impl F64 {
 element!(f32 in f32, F32 of 16, widened false, load _mm512_loadu_ps, store _mm512_storeu_ps, stream _mm512_stream_ps);
 element!(f64 in f64, F64 of 8, widened false, load _mm512_loadu_pd, store _mm512_storeu_pd, stream _mm512_stream_pd);
 element!(f16 in f32, F32 of 16, widened true,
-    load |from: *const f16| widen_f16(_mm256_loadu_si256(from.cast())),
-    store |to: *mut f16, v| _mm256_storeu_si256(to.cast(), narrow_f16(v)),
-    stream |to: *mut f16, v| _mm256_stream_si256(to.cast(), narrow_f16(v)));
+    load _mm256_loadu_si256 to widen_f16, store _mm256_storeu_si256, stream _mm256_stream_si256 of narrow_f16);
 element!(bf16 in f32, F32 of 16, widened true,
-    load |from: *const bf16| widen_bf16(_mm256_loadu_si256(from.cast())),
-    store |to: *mut bf16, v| _mm256_storeu_si256(to.cast(), narrow_bf16(v)),
-    stream |to: *mut bf16, v| _mm256_stream_si256(to.cast(), narrow_bf16(v)));
+    load _mm256_loadu_si256 to widen_bf16, store _mm256_storeu_si256, stream _mm256_stream_si256 of narrow_bf16);
 
 // Conversions between f32 and 16 bits, to nearest with ties to even.
 

@@ -176,9 +176,13 @@ macro_rules! vector {
 }
 pub(super) use vector;
 
-/// An element type in vectors of that many, with the intrinsics to load, store and stream one.
+/// An element type in vectors of that many, with the intrinsics to load, store and stream one, and the functions to widen what
+/// is loaded and narrow what is stored. No closures, which are not always inlined: see `ci/calls`.
 macro_rules! element {
-    ($t:ident in $compute:ident, $vector:ident of $lanes:literal, widened $widened:literal, load $load:expr, store $store:expr, stream $stream:expr) => {
+    (
+        $t:ident in $compute:ident, $vector:ident of $lanes:literal, widened $widened:literal,
+        load $load:ident $(to $widen:ident)?, store $store:ident, stream $stream:ident $(of $narrow:ident)?
+    ) => {
         impl Element<$lanes> for $t {
             type Compute = $compute;
             type Vector = $vector;
@@ -186,18 +190,18 @@ macro_rules! element {
             #[inline(always)]
             fn load(from: &[$t; $lanes]) -> $vector {
                 // SAFETY: the processor has the instructions, as with the vector; there are as many elements as lanes.
-                $vector(unsafe { $load(from.as_ptr()) })
+                $vector(unsafe { $($widen)?($load(from.as_ptr().cast())) })
             }
             #[inline(always)]
             fn store(v: $vector, to: &mut [MaybeUninit<$t>; $lanes]) {
                 // SAFETY: as above.
-                unsafe { $store(to.as_mut_ptr().cast::<$t>(), v.0) }
+                unsafe { $store(to.as_mut_ptr().cast(), $($narrow)?(v.0)) }
             }
             #[inline(always)]
             fn stream(v: $vector, to: &mut [MaybeUninit<$t>; $lanes]) {
                 debug_assert!(to.as_ptr().addr().is_multiple_of(size_of_val(to)));
                 // SAFETY: as above, and `blocks` has aligned it.
-                unsafe { $stream(to.as_mut_ptr().cast::<$t>(), v.0) }
+                unsafe { $stream(to.as_mut_ptr().cast(), $($narrow)?(v.0)) }
             }
         }
     };
