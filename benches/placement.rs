@@ -18,7 +18,7 @@ use support::{machine, memory};
 const PAGE: usize = 4096;
 const ELEMENTS: usize = 1 << 17;
 /// Bytes from the first of x to the first of the output.
-const DISTANCES: [usize; 10] = [PAGE - 16, 0, 16, 32, 48, 64, 80, 96, 112, 128];
+const DISTANCES: [isize; 10] = [-16, 0, 16, 32, 48, 64, 80, 96, 112, 128];
 const ROUNDS: usize = 30;
 const CALLS: usize = 16;
 
@@ -27,16 +27,9 @@ fn main() -> Result<()> {
     let threads = candle_core::utils::barrier_pool().n_workers() + 1;
     println!("{}\n", machine::describe(threads));
     println!("10⁶ elements per second, best samples, of 128 Ki elements; by the distance from x to the output in bytes.\n");
-    let distances = DISTANCES.map(|d| {
-        if d < PAGE / 2 {
-            d as isize
-        } else {
-            d as isize - PAGE as isize
-        }
-    });
     println!(
         "| op | pass | dtype | {} |",
-        distances.map(|d| d.to_string()).join(" | ")
+        DISTANCES.map(|d| d.to_string()).join(" | ")
     );
     println!("| --- | --- | --- | {} |", DISTANCES.map(|_| "---:").join(" | "));
     for activation in [Activation::Mish, Activation::ALL[1]] {
@@ -58,8 +51,7 @@ fn main() -> Result<()> {
 
 /// Seconds a call, by distance.
 fn measure(activation: Activation, order: usize, dtype: DType) -> Result<[f64; DISTANCES.len()]> {
-    let size = dtype.size_in_bytes();
-    let with_room = ELEMENTS + PAGE / size;
+    let with_room = ELEMENTS + PAGE / dtype.size_in_bytes();
     let (x, g) = (normal(with_room, dtype, 1)?, normal(with_room, dtype, 2)?);
     let run = |x: &Tensor, g: &Tensor| match order {
         0 => activation.forward(x),
@@ -68,27 +60,19 @@ fn measure(activation: Activation, order: usize, dtype: DType) -> Result<[f64; D
     let mut best = [f64::INFINITY; DISTANCES.len()];
     for _ in 0..ROUNDS {
         for (distance, best) in DISTANCES.into_iter().zip(&mut best) {
-            // From where the last output was.
-            let view = |of: &Tensor, out: usize, distance: usize| {
-                let bytes = (out + 2 * PAGE - distance - address(of)? % PAGE) % PAGE;
-                of.narrow(0, bytes / size, ELEMENTS)
-            };
             let mut out = 0;
-            let mut views = [view(&x, out, distance)?, view(&g, out, distance)?];
+            let mut views = [x.narrow(0, 0, ELEMENTS)?, g.narrow(0, 0, ELEMENTS)?];
+            // The next output comes to lie where the last one was.
             for _ in 0..8 {
                 out = address(&run(&views[0], &views[1])?)?;
-                views = [
-                    view(&x, out, distance)?,
-                    view(&g, out, (distance + PAGE - 16) % PAGE)?,
-                ];
+                views = [view(&x, out - distance)?, view(&g, out - distance + 16)?];
             }
             let start = Instant::now();
             for _ in 0..CALLS {
                 run(&views[0], &views[1])?;
             }
             let seconds = start.elapsed().as_secs_f64() / CALLS as f64;
-            if (address(&run(&views[0], &views[1])?)? + PAGE - address(&views[0])? % PAGE) % PAGE == distance
-            {
+            if address(&run(&views[0], &views[1])?)? == out {
                 *best = best.min(seconds);
             }
         }
@@ -99,8 +83,14 @@ fn measure(activation: Activation, order: usize, dtype: DType) -> Result<[f64; D
     Ok(best)
 }
 
+/// [`ELEMENTS`] from the first on that is at an address, but for a multiple of 4 KiB.
+fn view(of: &Tensor, at: isize) -> Result<Tensor> {
+    let bytes = (at - address(of)?).rem_euclid(PAGE as isize) as usize;
+    of.narrow(0, bytes / of.dtype().size_in_bytes(), ELEMENTS)
+}
+
 /// Of the first element.
-fn address(tensor: &Tensor) -> Result<usize> {
+fn address(tensor: &Tensor) -> Result<isize> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else {
         bail!("not on the CPU")
@@ -112,5 +102,5 @@ fn address(tensor: &Tensor) -> Result<usize> {
         CpuStorage::BF16(values) => values.as_ptr().addr(),
         _ => bail!("{:?} is not measured", tensor.dtype()),
     };
-    Ok(first + layout.start_offset() * tensor.dtype().size_in_bytes())
+    Ok((first + layout.start_offset() * tensor.dtype().size_in_bytes()) as isize)
 }

@@ -68,7 +68,7 @@ impl<V: Copy> Early<V> {
 }
 
 /// Whether `out` begins so closely after an input, but for a multiple of 4 KiB, that the load of one vector seems to depend on
-/// the store of the one before: a core tells stores in flight apart by the last 12 bits of their addresses. It is the rule
+/// the store of the one before: a core seems to tell stores in flight apart by the last 12 bits of their addresses. It is the rule
 /// rather than the exception: `malloc` places tensors whose lengths are powers of two 16 bytes apart, but for such a multiple.
 #[inline(always)]
 fn trails<T, const L: usize>(out: &[[MaybeUninit<T>; L]], input: Option<&[[T; L]]>) -> bool {
