@@ -10,6 +10,7 @@ mod output;
 mod pages;
 #[cfg(target_arch = "x86_64")]
 mod piecewise;
+mod prefetch;
 mod slice;
 mod table;
 #[cfg(target_arch = "x86_64")]

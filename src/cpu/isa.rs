@@ -8,21 +8,19 @@ pub(crate) struct Isa {
     pub(super) arch: pulp::Arch,
     /// Whether the processor has AVX-512 with units of 256 bits, which take one half of a vector after the other: then
     /// polynomials and tables are faster than the formulas.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors ask
     pub(super) in_halves: bool,
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // see `Access`
     pub(super) access: Access,
 }
 
 /// How memory is read and written, where the path has a choice.
 #[derive(Clone, Copy, Debug, Default)]
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // only vectors have one
 pub(super) enum Access {
     #[default]
     Plain,
-    /// Inputs are asked for ahead of their use.
+    /// Operands are asked for ahead of their use.
     Ahead,
-    /// The same, and stores go past the caches.
+    /// Inputs are, and stores go past the caches.
     Streaming,
 }
 

@@ -7,7 +7,7 @@ use super::isa::Access;
 use candle_core::{bail, Result};
 use std::mem::MaybeUninit;
 
-/// Bytes from which on an output gets huge pages, and inputs are asked for before they are used. Operands of fewer may lie in
+/// Bytes from which on an output gets huge pages, and operands are asked for before they are used. Operands of fewer may lie in
 /// the caches, where asking for them costs a derivative 3 %.
 const LARGE: usize = 8 << 20;
 

@@ -13,7 +13,7 @@ mod steps;
 
 use super::argument::Itself;
 use super::half_types::{half_factors, Half};
-use super::isa::Isa;
+use super::isa::{Access, Isa};
 use super::operand::{Input, One, Operand};
 use super::slice::{Arithmetic, Dispatch, Kernel, Loop, Pass};
 #[cfg(target_arch = "x86_64")]
@@ -22,7 +22,7 @@ use crate::family::Family;
 use crate::plan::Function;
 use half::{bf16, f16};
 use kept::Tables;
-use products::{Products, Slices};
+use products::{Compute, Products, Slices};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use steps::{Step, STEP};
@@ -109,16 +109,31 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
         assert!(g.slice().is_none_or(|g| g.len() == out.len()));
         match (self, x.slice(), g.slice()) {
             (Self::Results(results), _, None) => results_of(results, x, out),
-            (Self::Factors(factors), Some(x), Some(g)) => T::run_products(
-                isa,
-                Products {
-                    factors,
-                    x,
-                    g,
-                    out,
-                    compute: &|x, g, out| T::run(isa, f, x, u, g, out),
-                },
-            ),
+            (Self::Factors(factors), Some(x), Some(g)) => {
+                let compute: Compute<T> = &|x, g, out| T::run(isa, f, x, u, g, out);
+                match isa.access {
+                    Access::Plain => T::run_products(
+                        isa,
+                        Products::<_, false> {
+                            factors,
+                            x,
+                            g,
+                            out,
+                            compute,
+                        },
+                    ),
+                    _ => T::run_products(
+                        isa,
+                        Products::<_, true> {
+                            factors,
+                            x,
+                            g,
+                            out,
+                            compute,
+                        },
+                    ),
+                }
+            }
             // No op asks for these.
             _ => T::run(isa, f, x, u, g, out),
         }
@@ -188,7 +203,7 @@ trait Tabulated: Half + Kernel<Compute = f32> + Default {
     fn of_bits(bits: u16) -> Self;
     fn bits(self) -> u16;
     fn tables() -> &'static Tables<Self>;
-    fn run_products(isa: Isa, products: Products<Self>);
+    fn run_products<const PREFETCHES: bool>(isa: Isa, products: Products<Self, PREFETCHES>);
 }
 
 macro_rules! tabulated {
@@ -204,7 +219,7 @@ macro_rules! tabulated {
                 static TABLES: Tables<$t> = Tables::new();
                 &TABLES
             }
-            fn run_products(isa: Isa, products: Products<Self>) {
+            fn run_products<const PREFETCHES: bool>(isa: Isa, products: Products<Self, PREFETCHES>) {
                 match isa.arch {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) => avx512::run::<16>(v4, products),

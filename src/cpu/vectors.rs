@@ -11,9 +11,10 @@ mod vector;
 use super::argument::Argument;
 use super::isa::{Access, Isa};
 use super::operand::{Input, Operand};
+use super::prefetch::{prefetch, AHEAD};
 use super::slice::Pass;
 use super::CACHE_LINE;
-use core::arch::x86_64::{_mm_prefetch, _mm_sfence, _MM_HINT_T0};
+use core::arch::x86_64::_mm_sfence;
 pub(super) use interpolated::Interpolated;
 pub(super) use stages::{Exact, Quick, Staged};
 use std::mem::MaybeUninit;
@@ -67,7 +68,7 @@ pub(super) trait Run<const L: usize> {
 
 /// What is done with whole vectors.
 pub(super) trait Block<T: Element<L>, const L: usize>: Copy {
-    /// Without x, what `out` holds takes its place. If it `PREFETCHES`, inputs are asked for ahead of their use; if it
+    /// Without x, what `out` holds takes its place. If it `PREFETCHES`, operands are asked for ahead of their use; if it
     /// `STREAMS`, vectors have to be aligned.
     fn run<U: Argument<T::Compute>, const PREFETCHES: bool, const STREAMS: bool>(
         self,
@@ -200,19 +201,7 @@ unsafe fn load<T: Element<L>, const L: usize>(
     })
 }
 
-/// How far before its use an input is asked for, in bytes: `docs/cpu-notes.md` has what other distances do.
-const AHEAD: usize = 2048;
-/// The same where each vector is asked for on its own.
+/// How far before its use an input is asked for where each vector is asked for on its own, in bytes.
 const AHEAD_BY_VECTOR: usize = 3072;
 /// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
 const AHEAD_IN_PLACE: usize = 4096;
-
-/// Asks for as much as a panel or a vector, so many bytes `ahead` of it. All of its lines: processors ask for more by
-/// themselves only where they miss the first.
-#[inline(always)]
-fn prefetch<T>(part: &[T], ahead: usize) {
-    for line in (0..size_of_val(part)).step_by(CACHE_LINE) {
-        // SAFETY: a prefetch of any address, mapped or not, changes nothing but the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(part.as_ptr().cast::<i8>().wrapping_add(ahead + line)) };
-    }
-}

@@ -1,6 +1,6 @@
 //! Where glibc's mappings lie.
 //!
-//! It gives what is larger than 32 MiB a mapping of its own, and writes to its first page, so that what is left of a huge page
+//! It gives what has 32 MiB or more a mapping of its own, and writes to its first page, so that what is left of a huge page
 //! from there on, up to 511 pages, is faulted in page by page. Mappings are placed one below the other, and so one that
 //! is longer begins as much earlier: a little before a huge page, if it is as much longer as that takes.
 
@@ -12,13 +12,13 @@ const HUGE: usize = 2 << 20;
 const LITTLE: usize = 64 << 10;
 /// What glibc keeps in front of an allocation.
 const HEADER: usize = 2 * size_of::<usize>();
-/// What is larger has a mapping of its own, whatever has been freed before.
+/// From this many bytes on an allocation has a mapping of its own, whatever has been freed before.
 const OWN_MAPPING: usize = 32 << 20;
 
 /// Moves an empty `Vec` with room for `len` elements so that nearly all of it is in huge pages, if that can be had.
 pub(super) fn align<T>(out: &mut Vec<T>, len: usize) -> Result<(), TryReserveError> {
     let bytes = len * size_of::<T>();
-    if bytes <= OWN_MAPPING {
+    if bytes < OWN_MAPPING {
         return Ok(());
     }
     // The second attempt is for a mapping that had to be placed elsewhere.

@@ -3,16 +3,18 @@
 use super::steps::Step;
 use super::{Tabulated, INPUTS};
 use crate::cpu::half_types::{vanishes, Half};
+use crate::cpu::prefetch::{prefetch, AHEAD, AHEAD_OF_STORES};
 use crate::cpu::slice::CHUNK;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::vectors::{Element, Run, Vector};
 use std::mem::MaybeUninit;
 
 /// Products for some x and g without a table.
-type Compute<'a, T> = &'a dyn Fn(&[T], &[T], &mut [MaybeUninit<T>]);
+pub(super) type Compute<'a, T> = &'a dyn Fn(&[T], &[T], &mut [MaybeUninit<T>]);
 
-/// f⁽ᵏ⁾(x)·g, with f⁽ᵏ⁾(x) from a table. Of x, g and the output there are as many.
-pub(super) struct Products<'a, T> {
+/// f⁽ᵏ⁾(x)·g, with f⁽ᵏ⁾(x) from a table. Of x, g and the output there are as many. If it `PREFETCHES`, they are asked for ahead of
+/// their use.
+pub(super) struct Products<'a, T, const PREFETCHES: bool> {
     pub(super) factors: &'a [f32; INPUTS],
     pub(super) x: &'a [T],
     pub(super) g: &'a [T],
@@ -20,13 +22,18 @@ pub(super) struct Products<'a, T> {
     pub(super) compute: Compute<'a, T>,
 }
 
-impl<T: Tabulated> Products<'_, T> {
+impl<T: Tabulated, const PREFETCHES: bool> Products<'_, T, PREFETCHES> {
     #[inline(always)]
     pub(super) fn run_by<M: Multiply<T>>(self) {
         let mut computed = None;
         for start in (0..self.out.len()).step_by(CHUNK) {
             let part = start..self.out.len().min(start + CHUNK);
             let (x, g) = (&self.x[part.clone()], &self.g[part.clone()]);
+            if PREFETCHES {
+                prefetch(x, AHEAD);
+                prefetch(g, AHEAD);
+                prefetch(&self.out[part.clone()], AHEAD_OF_STORES);
+            }
             let mut factors = [1.0; CHUNK];
             let (x_steps, x_rest) = x.as_chunks();
             let (steps, rest) = factors[..x.len()].as_chunks_mut();
@@ -151,7 +158,10 @@ impl<T: Element<L, Compute = f32>, const L: usize> Multiply<T> for Vectors<L> {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl<T: Tabulated + Element<L, Compute = f32>, const L: usize> Run<L> for Products<'_, T> {
+impl<T, const PREFETCHES: bool, const L: usize> Run<L> for Products<'_, T, PREFETCHES>
+where
+    T: Tabulated + Element<L, Compute = f32>,
+{
     #[inline(always)]
     fn run(self) {
         self.run_by::<Vectors<L>>()

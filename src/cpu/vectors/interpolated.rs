@@ -3,9 +3,10 @@
 use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
+use super::super::prefetch::{prefetch, AHEAD_OF_STORES};
 use super::lookup::Lookup;
 use super::vector::{Element, Vector};
-use super::{for_parameters, load, part, prefetch, Block, AHEAD_BY_VECTOR, CACHE_LINE};
+use super::{for_parameters, load, part, Block, AHEAD_BY_VECTOR, CACHE_LINE};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
@@ -182,6 +183,9 @@ impl<F: Family, T: Segmented> Interpolated<F, T> {
                 }
                 if let Some(g) = g {
                     prefetch(&g[i..=i], AHEAD_BY_VECTOR);
+                }
+                if !STREAMS {
+                    prefetch(&out[i..=i], AHEAD_OF_STORES);
                 }
             }
             // A vector early: coefficients that wait for their number hold registers, of which a core runs out.
