@@ -3,10 +3,12 @@
 use super::{pages, parallel_min, Isa, CACHE_LINE, UNIT};
 use candle_core::utils::barrier_pool;
 use candle_core::Result;
+use std::hint::spin_loop;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
+use std::thread;
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
@@ -42,10 +44,17 @@ struct Next {
     _apart: [usize; 15],
 }
 
+/// How often a thread of candle's pool looks for more work before it sleeps, by default.
+const LOOKS: usize = 25_000;
+
 /// Calls `each` once for every unit, on candle's threads.
 ///
 /// A thread first takes the units of its own contiguous share, which from one op to the next is about the same
 /// and so may still be in its cache, then what others have not begun.
+///
+/// When all units are done the pool still waits for threads that were asleep, without giving way to them. One may have been
+/// woken on the caller's processor, in particular where a virtual machine's other ones are halted: so the caller gives way until
+/// all shares have been taken.
 fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     let pool = barrier_pool();
     let shares = pool.n_workers() + 1;
@@ -56,7 +65,9 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
             ..Next::default()
         })
         .collect();
+    let (caller, taken) = (thread::current().id(), AtomicUsize::new(0));
     pool.execute_chunked(shares, |mine| {
+        taken.fetch_add(mine.len(), Ordering::Relaxed);
         for share in mine.flat_map(|first| (0..shares).map(move |i| (first + i) % shares)) {
             loop {
                 let unit = next[share].unit.fetch_add(1, Ordering::Relaxed);
@@ -64,6 +75,17 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
                     break;
                 }
                 each(unit);
+            }
+        }
+        if thread::current().id() == caller {
+            while taken.load(Ordering::Relaxed) < shares {
+                thread::yield_now();
+            }
+        } else {
+            // Or this thread would take the share that the caller waits for. Not its share, which it may not get to before.
+            let all_but_one = || taken.load(Ordering::Relaxed) >= shares - 1;
+            for _ in (0..LOOKS).take_while(|_| !all_but_one()) {
+                spin_loop();
             }
         }
     });
