@@ -6,6 +6,12 @@ use core::arch::x86_64::*;
 
 /// How far before its use an input is asked for, in bytes.
 pub(super) const AHEAD: usize = 2048;
+/// The same where each vector is asked for on its own.
+#[cfg(target_arch = "x86_64")]
+pub(super) const AHEAD_BY_VECTOR: usize = 3072;
+/// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
+#[cfg(target_arch = "x86_64")]
+pub(super) const AHEAD_IN_PLACE: usize = 4096;
 /// The same of an output, whose lines stores otherwise wait for.
 pub(super) const AHEAD_OF_STORES: usize = 1024;
 

@@ -22,7 +22,7 @@ use crate::family::Family;
 use crate::plan::Function;
 use half::{bf16, f16};
 use kept::Tables;
-use products::{Compute, Products, Slices};
+use products::{Products, Slices};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use steps::{Step, STEP};
@@ -109,31 +109,17 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
         assert!(g.slice().is_none_or(|g| g.len() == out.len()));
         match (self, x.slice(), g.slice()) {
             (Self::Results(results), _, None) => results_of(results, x, out),
-            (Self::Factors(factors), Some(x), Some(g)) => {
-                let compute: Compute<T> = &|x, g, out| T::run(isa, f, x, u, g, out);
-                match isa.access {
-                    Access::Plain => T::run_products(
-                        isa,
-                        Products::<_, false> {
-                            factors,
-                            x,
-                            g,
-                            out,
-                            compute,
-                        },
-                    ),
-                    _ => T::run_products(
-                        isa,
-                        Products::<_, true> {
-                            factors,
-                            x,
-                            g,
-                            out,
-                            compute,
-                        },
-                    ),
-                }
-            }
+            (Self::Factors(factors), Some(x), Some(g)) => T::run_products(
+                isa,
+                Products {
+                    factors,
+                    x,
+                    g,
+                    out,
+                    compute: &|x, g, out| T::run(isa, f, x, u, g, out),
+                    prefetches: !matches!(isa.access, Access::Plain),
+                },
+            ),
             // No op asks for these.
             _ => T::run(isa, f, x, u, g, out),
         }
@@ -203,7 +189,7 @@ trait Tabulated: Half + Kernel<Compute = f32> + Default {
     fn of_bits(bits: u16) -> Self;
     fn bits(self) -> u16;
     fn tables() -> &'static Tables<Self>;
-    fn run_products<const PREFETCHES: bool>(isa: Isa, products: Products<Self, PREFETCHES>);
+    fn run_products(isa: Isa, products: Products<Self>);
 }
 
 macro_rules! tabulated {
@@ -219,7 +205,7 @@ macro_rules! tabulated {
                 static TABLES: Tables<$t> = Tables::new();
                 &TABLES
             }
-            fn run_products<const PREFETCHES: bool>(isa: Isa, products: Products<Self, PREFETCHES>) {
+            fn run_products(isa: Isa, products: Products<Self>) {
                 match isa.arch {
                     #[cfg(target_arch = "x86_64")]
                     pulp::Arch::V4(v4) => avx512::run::<16>(v4, products),

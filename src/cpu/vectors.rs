@@ -11,7 +11,7 @@ mod vector;
 use super::argument::Argument;
 use super::isa::{Access, Isa};
 use super::operand::{Input, Operand};
-use super::prefetch::{prefetch, AHEAD};
+use super::prefetch::{prefetch, AHEAD, AHEAD_IN_PLACE};
 use super::slice::Pass;
 use super::CACHE_LINE;
 use core::arch::x86_64::_mm_sfence;
@@ -200,8 +200,3 @@ unsafe fn load<T: Element<L>, const L: usize>(
         None => unsafe { &*(&raw const out[i]).cast() },
     })
 }
-
-/// How far before its use an input is asked for where each vector is asked for on its own, in bytes.
-const AHEAD_BY_VECTOR: usize = 3072;
-/// The same where it is the output as well: with pages of 4 KiB, a core has nothing else to wait for memory with.
-const AHEAD_IN_PLACE: usize = 4096;

@@ -3,10 +3,10 @@
 use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
-use super::super::prefetch::{prefetch, AHEAD_OF_STORES};
+use super::super::prefetch::{prefetch, AHEAD_BY_VECTOR, AHEAD_OF_STORES};
 use super::lookup::Lookup;
 use super::vector::{Element, Vector};
-use super::{for_parameters, load, part, Block, AHEAD_BY_VECTOR, CACHE_LINE};
+use super::{for_parameters, load, part, Block, CACHE_LINE};
 use crate::family::Family;
 use crate::formula::tails::tail;
 use crate::real::Real;
