@@ -3,22 +3,11 @@
 
 mod support;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use std::time::Instant;
-use support::backend::{Function, CPU};
-use support::sweep::{patterns, sweep};
-use support::table::{conclude, show};
+use support::backend::CPU;
+use support::sweep::{every_input, CHUNK};
 
 #[test]
 #[ignore = "takes minutes"]
 fn every_input_of_f32() {
-    let (chunks, inputs) = patterns(1);
-    let bar = ProgressBar::new(1 << 32);
-    let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left").unwrap();
-    bar.set_style(style);
-    let start = Instant::now();
-    let rows = sweep(&CPU, &Function::plain(), chunks, inputs, |n| bar.inc(n));
-    bar.finish_and_clear();
-    show(&format!("{:.0?}", start.elapsed()));
-    conclude("every input of f32", &rows);
+    every_input(&CPU, CHUNK);
 }

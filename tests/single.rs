@@ -8,7 +8,7 @@ use support::table::conclude;
 
 #[test]
 fn every_4099th_input() {
-    let (chunks, inputs) = patterns(4099);
+    let (chunks, inputs) = patterns(4099, CHUNK);
     conclude(
         "every 4099th input of f32",
         &sweep(&CPU, &Function::all(), chunks, inputs, |_| ()),

@@ -2,11 +2,12 @@
 
 use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use candle_core::cuda_backend::WrapErr;
-use candle_core::{CudaDevice, Device, Result};
+use candle_core::{CudaDevice, DType, Device, Result};
 
 pub struct Gpu(CudaDevice);
 
 impl Gpu {
+    pub const DTYPES: &[DType] = &[DType::F16, DType::BF16, DType::F32, DType::F64];
     /// In a sample: events have a resolution of half a microsecond.
     pub const SAMPLE_SECONDS: f64 = 2e-3;
     /// Elements of a tensor.

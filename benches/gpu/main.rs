@@ -21,7 +21,6 @@ use metal::Gpu;
 
 /// Up to what the device has the memory for.
 const SIZES: [usize; 7] = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28];
-const DTYPES: [DType; 3] = [DType::F16, DType::BF16, DType::F32];
 /// Beyond it, candle's composed op with its four temporaries would measure the allocator.
 const COMPOSED_MAX: usize = 1 << 26;
 const SAMPLES: usize = 21;
@@ -179,7 +178,7 @@ fn main() -> Result<()> {
     if !bench.json {
         println!("| op | dtype | elements | contender | us | GB/s | of copy |\n| --- | --- | --- | --- | --- | --- | --- |");
     }
-    for dtype in DTYPES {
+    for &dtype in Gpu::DTYPES {
         for &n in &sizes {
             bench.size(dtype, n)?;
         }

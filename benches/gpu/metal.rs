@@ -1,12 +1,14 @@
 //! A Metal device, timed by the clock of the host around a wait for all that was queued: candle keeps the command
 //! buffers to itself, and with them the device's own times.
 
-use candle_core::{Device, MetalDevice, Result};
+use candle_core::{DType, Device, MetalDevice, Result};
 use std::time::Instant;
 
 pub struct Gpu(MetalDevice);
 
 impl Gpu {
+    /// MSL has no f64.
+    pub const DTYPES: &[DType] = &[DType::F16, DType::BF16, DType::F32];
     /// In a sample: the wait takes some 0.1 ms.
     pub const SAMPLE_SECONDS: f64 = 2e-2;
     /// Elements of a tensor: four of f32 take 1 GiB, of the 7 GB that the smallest machines have.

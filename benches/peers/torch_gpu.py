@@ -12,7 +12,37 @@ import sys
 import torch
 
 aten = torch.ops.aten
-DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}
+DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
+SIZES = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28]
+SAMPLES, SAMPLE_SECONDS = 21, 2e-3
+
+EAGER = {
+    ("mish", "forward"): lambda x, g: aten.mish(x),
+    ("mish", "backward"): lambda x, g: aten.mish_backward(g, x),
+    ("softplus", "forward"): lambda x, g: aten.softplus(x),
+    ("softplus", "backward"): lambda x, g: aten.softplus_backward(g, x, 1.0, 20.0),
+}
+
+# A is what is computed in.
+RAW = """
+#include <cuda_fp16.h>
+#include <cuda_bf16.h>
+extern "C" __global__ void mish_forward(const T *x, T *y, long long n) {
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+        A v = A(x[i]);
+        y[i] = T(v * tanh(v < A(20) ? log1p(exp(v)) : v));
+    }
+}
+extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, long long n) {
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
+        A v = A(x[i]);
+        A sp = v < A(20) ? log1p(exp(v)) : v;
+        A t = tanh(sp);
+        y[i] = T(A(g[i]) * (v * (A(1) - t * t) * (A(1) - exp(-sp)) + t));
+    }
+}
+"""
+TYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
 SIZES = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28]
 SAMPLES, SAMPLE_SECONDS = 21, 2e-3
 
@@ -41,35 +71,37 @@ extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, long long
     }
 }
 """
-TYPES = {"f16": "__half", "bf16": "__nv_bfloat16", "f32": "float"}
+TYPES = {"f16": "__half", "bf16": "__nv_bfloat16", "f32": "float", "f64": "double"}
 
 
-def triton_kernels():
+def triton_kernels(dtype):
     import triton
     import triton.language as tl
 
+    wide = tl.float64 if dtype == "f64" else tl.float32
+
     @triton.jit
-    def forward(x, y, n, BLOCK: tl.constexpr):
+    def forward(x, y, n, BLOCK: tl.constexpr, WIDE: tl.constexpr):
         at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-        v = tl.load(x + at, at < n, 0.0).to(tl.float32)
+        v = tl.load(x + at, at < n, 0.0).to(WIDE)
         e = tl.exp(tl.minimum(v, 20.0))
         m = e * (e + 2.0)
         tl.store(y + at, v * m / (m + 2.0), at < n)
 
     @triton.jit
-    def backward(x, g, y, n, BLOCK: tl.constexpr):
+    def backward(x, g, y, n, BLOCK: tl.constexpr, WIDE: tl.constexpr):
         at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-        v = tl.load(x + at, at < n, 0.0).to(tl.float32)
+        v = tl.load(x + at, at < n, 0.0).to(WIDE)
         e = tl.exp(tl.minimum(v, 20.0))
         m = e * (e + 2.0)
         r = 1.0 / (m + 2.0)
         d = m * r + v * (4.0 * e * (1.0 + e) * r * r)
-        tl.store(y + at, tl.load(g + at, at < n, 0.0).to(tl.float32) * d, at < n)
+        tl.store(y + at, tl.load(g + at, at < n, 0.0).to(WIDE) * d, at < n)
 
     def call(kernel, *tensors):
         out = torch.empty_like(tensors[0])
         n = out.numel()
-        kernel[(triton.cdiv(n, 2048),)](*tensors, out, n, BLOCK=2048, num_warps=8)
+        kernel[(triton.cdiv(n, 2048),)](*tensors, out, n, BLOCK=2048, WIDE=wide, num_warps=8)
         return out
 
     return {
@@ -79,7 +111,7 @@ def triton_kernels():
 
 
 def raw_kernels(dtype):
-    source = f"#define T {TYPES[dtype]}\n" + RAW
+    source = f"#define T {TYPES[dtype]}\n#define A {'double' if dtype == 'f64' else 'float'}\n" + RAW
     compile_one = torch.cuda._compile_kernel  # NVRTC; PyTorch 2.9 and later
     forward, backward = (compile_one(source, f"mish_{name}") for name in ("forward", "backward"))
     blocks = 8 * torch.cuda.get_device_properties(0).multi_processor_count
@@ -122,7 +154,7 @@ def main():
         makers = {
             "torch-eager": lambda: EAGER,
             "torch-compile": lambda: {k: torch.compile(f, dynamic=False) for k, f in EAGER.items()},
-            "triton": triton_kernels,
+            "triton": lambda: triton_kernels(dtype),
             "mish-cuda formula": lambda: raw_kernels(dtype),
         }
         peers = {}

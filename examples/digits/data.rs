@@ -1,10 +1,9 @@
 //! The digits, shuffled and split.
 
-use candle_core::{bail, safetensors, DType, Device, Result, Tensor};
+use candle_core::{safetensors, DType, Device, Result, Tensor};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::SeedableRng;
-use std::path::Path;
 
 /// Images `[n, 1, 8, 8]` in f32 with values 0 to 1, and labels `[n]` in u32.
 pub struct Images {
@@ -28,14 +27,7 @@ impl Images {
 
 /// The training and the test images: 80 % and 20 % of all, at random.
 pub fn load(seed: u64, device: &Device) -> Result<(Images, Images)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/digits.safetensors");
-    if !file.exists() {
-        bail!(
-            "{} is missing; it is part of the repository, not of the published crate",
-            file.display()
-        )
-    }
-    let tensors = safetensors::load(file, device)?;
+    let tensors = safetensors::load_buffer(include_bytes!("../data/digits.safetensors"), device)?;
     let all = Images {
         pixels: (tensors["images"].to_dtype(DType::F32)?.unsqueeze(1)? / 16.0)?,
         labels: tensors["labels"].to_dtype(DType::U32)?,

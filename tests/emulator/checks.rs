@@ -120,7 +120,7 @@ fn product<T: Element>(backend: &dyn Backend, f: Function) -> Row {
 }
 
 fn f32_patterns(t: Target) {
-    let (chunks, inputs) = patterns(16411);
+    let (chunks, inputs) = patterns(16411, CHUNK);
     let rows = sweep(t.backend, &Function::all(), chunks, inputs, |_| ());
     conclude("every 16411th input of f32", &rows);
 }

@@ -1,5 +1,6 @@
 //! The suite on every GPU that this build has a backend for and the machine a device: ignored without one, failing
-//! without one under `REQUIRE_GPU=cuda` or `REQUIRE_GPU=metal`.
+//! without one under `REQUIRE_GPU=cuda` or `REQUIRE_GPU=metal`. `-- --include-ignored` adds all 2³² inputs of f32 and a
+//! tensor of more than 2³² elements.
 
 #[path = "../emulator/checks.rs"]
 mod checks;
@@ -35,10 +36,12 @@ fn main() {
                 };
                 trials.push(Trial::test(format!("{kind}:{index}::{name}"), run));
             }
-            for (name, test) in device::ALL {
-                let (device, test) = (device.clone(), *test);
-                let run = move || outcome(|| test(&device));
-                trials.push(Trial::test(format!("{kind}:{index}::{name}"), run));
+            for (tests, large) in [(device::ALL, false), (device::LARGE, true)] {
+                for (name, test) in tests {
+                    let (device, test) = (device.clone(), *test);
+                    let run = move || outcome(|| test(&device));
+                    trials.push(Trial::test(format!("{kind}:{index}::{name}"), run).with_ignored_flag(large));
+                }
             }
         }
     }
@@ -51,8 +54,12 @@ fn main() {
             continue;
         }
         let names = checks::all(kind == "cuda").map(|(name, _)| name);
-        for name in names.chain(device::ALL.iter().map(|(name, _)| name)) {
-            trials.push(Trial::test(format!("{kind}::{name}"), || Ok(())).with_ignored_flag(true));
+        let of_device = [device::ALL, device::LARGE].concat();
+        for name in names.chain(of_device.iter().map(|(name, _)| name)) {
+            // With --include-ignored it runs after all.
+            let why = why.clone();
+            let run = move || Err(Failed::from(why));
+            trials.push(Trial::test(format!("{kind}::{name}"), run).with_ignored_flag(true));
         }
         eprintln!("{kind}: {why}");
     }

@@ -5,23 +5,37 @@ use super::contract::{self, is_flushed, near_root};
 use super::inputs::{edges_of, uniform, Random};
 use super::parallel::parallel;
 use super::reference::Batch;
-use super::table::{merged, Row, Worst};
+use super::table::{conclude, merged, show, Row, Worst};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Instant;
 
 /// Inputs by the chunk: few enough that the CPU backend does them in the calling thread, as the other threads are busy
 /// with chunks of their own, and that all of a chunk's values stay in L2.
 pub const CHUNK: usize = 4 * 1024;
 
-/// Every `stride`th bit pattern: that many chunks, and what each consists of.
-pub fn patterns(stride: u64) -> (usize, impl Fn(usize) -> Vec<f32>) {
+/// Every `stride`th bit pattern: the number of chunks of a length, and what each consists of.
+pub fn patterns(stride: u64, length: usize) -> (usize, impl Fn(usize) -> Vec<f32>) {
     let n = (1u64 << 32).div_ceil(stride);
     let chunk = move |i: usize| {
-        let start = (i * CHUNK) as u64;
-        let end = n.min(start + CHUNK as u64);
+        let start = (i * length) as u64;
+        let end = n.min(start + length as u64);
         (start..end)
             .map(|k| f32::from_bits((k * stride) as u32))
             .collect()
     };
-    (n.div_ceil(CHUNK as u64) as usize, chunk)
+    (n.div_ceil(length as u64) as usize, chunk)
+}
+
+/// f, f′ and f″ of all 2³² inputs, with a progress bar.
+pub fn every_input(backend: &dyn Backend, length: usize) {
+    let (chunks, inputs) = patterns(1, length);
+    let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left").unwrap();
+    let bar = ProgressBar::new(1 << 32).with_style(style);
+    let start = Instant::now();
+    let rows = sweep(backend, &Function::plain(), chunks, inputs, |n| bar.inc(n));
+    bar.finish_and_clear();
+    show(&format!("{:.0?}", start.elapsed()));
+    conclude("every input of f32", &rows);
 }
 
 /// The edges with their neighbours, and random points where results are neither saturated nor all zeros.
