@@ -42,35 +42,6 @@ extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, long long
     }
 }
 """
-TYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
-SIZES = [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28]
-SAMPLES, SAMPLE_SECONDS = 21, 2e-3
-
-EAGER = {
-    ("mish", "forward"): lambda x, g: aten.mish(x),
-    ("mish", "backward"): lambda x, g: aten.mish_backward(g, x),
-    ("softplus", "forward"): lambda x, g: aten.softplus(x),
-    ("softplus", "backward"): lambda x, g: aten.softplus_backward(g, x, 1.0, 20.0),
-}
-
-RAW = """
-#include <cuda_fp16.h>
-#include <cuda_bf16.h>
-extern "C" __global__ void mish_forward(const T *x, T *y, long long n) {
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-        float v = float(x[i]);
-        y[i] = T(v * tanhf(v < 20.f ? log1pf(expf(v)) : v));
-    }
-}
-extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, long long n) {
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-        float v = float(x[i]);
-        float sp = v < 20.f ? log1pf(expf(v)) : v;
-        float t = tanhf(sp);
-        y[i] = T(float(g[i]) * (v * (1.f - t * t) * (1.f - expf(-sp)) + t));
-    }
-}
-"""
 TYPES = {"f16": "__half", "bf16": "__nv_bfloat16", "f32": "float", "f64": "double"}
 
 
