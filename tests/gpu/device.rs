@@ -11,7 +11,13 @@ use half::f16;
 
 pub type Test = (&'static str, fn(&Device));
 
-pub const ALL: &[Test] = &[
+/// The tests, and whether they take minutes or most of a device's memory.
+pub fn all() -> impl Iterator<Item = (&'static Test, bool)> {
+    let large = LARGE.iter().map(|test| (test, true));
+    SMALL.iter().map(|test| (test, false)).chain(large)
+}
+
+const SMALL: &[Test] = &[
     ("threads_at_once", threads),
     ("a_thousand_ops_in_a_row", in_a_row),
     ("two_ops_in_one_graph", one_graph),
@@ -32,8 +38,7 @@ pub const ALL: &[Test] = &[
     ("affine_gradients", affine_gradients),
 ];
 
-/// What takes minutes or most of a device's memory.
-pub const LARGE: &[Test] = &[
+const LARGE: &[Test] = &[
     ("more_than_2_to_32_elements", huge),
     ("f32_every_input", |d| every_input(&Candle(d.clone()), 1 << 16)),
 ];

@@ -36,12 +36,10 @@ fn main() {
                 };
                 trials.push(Trial::test(format!("{kind}:{index}::{name}"), run));
             }
-            for (tests, large) in [(device::ALL, false), (device::LARGE, true)] {
-                for (name, test) in tests {
-                    let (device, test) = (device.clone(), *test);
-                    let run = move || outcome(|| test(&device));
-                    trials.push(Trial::test(format!("{kind}:{index}::{name}"), run).with_ignored_flag(large));
-                }
+            for ((name, test), large) in device::all() {
+                let (device, test) = (device.clone(), *test);
+                let run = move || outcome(|| test(&device));
+                trials.push(Trial::test(format!("{kind}:{index}::{name}"), run).with_ignored_flag(large));
             }
         }
     }
@@ -54,8 +52,7 @@ fn main() {
             continue;
         }
         let names = checks::all(kind == "cuda").map(|(name, _)| name);
-        let of_device = [device::ALL, device::LARGE].concat();
-        for name in names.chain(of_device.iter().map(|(name, _)| name)) {
+        for name in names.chain(device::all().map(|((name, _), _)| name)) {
             // With --include-ignored it runs after all.
             let why = why.clone();
             let run = move || Err(Failed::from(why));
