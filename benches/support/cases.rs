@@ -132,7 +132,7 @@ impl Case {
             }
         }
         if let Some(bytes) = self.bytes().filter(|_| is_main) {
-            let mut copy = ParallelCopy::moving(bytes)?;
+            let mut copy = ParallelCopy::moving(bytes);
             race.add(COPY, move || copy.run());
         }
         Ok(race)

@@ -5,19 +5,23 @@
 //! output that was dropped last, still mapped: what an allocator that keeps memory, or an op in place, would see.
 
 use candle_core::utils::barrier_pool;
+use std::mem::MaybeUninit;
 
 const PAGE: usize = 4096;
+
+/// Bytes from which on an allocation has a mapping of its own, after [`fresh_outputs`].
+pub const OWN_MAPPING: usize = 32 << 20;
 
 /// glibc's default in the state that its adaptive thresholds reach after large allocations: mmap above 32 MiB.
 /// Set at the start, so that results do not depend on the order of cases.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn fresh_outputs() {
-    const MIB: i32 = 1 << 20;
+    const THRESHOLD: i32 = OWN_MAPPING as i32;
     // SAFETY: these only change the policy of later allocations and frees.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 65_536);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 * MIB);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 * MIB);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, THRESHOLD);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * THRESHOLD);
         libc::malloc_trim(0);
     }
 }
@@ -45,7 +49,7 @@ pub fn mapped_outputs() {}
 /// the pages that they ask for.
 pub fn fresh_pages(bytes: usize) -> Vec<u8> {
     let mut memory = Vec::with_capacity(bytes);
-    advise_huge_pages(&mut memory);
+    advise_huge_pages(memory.spare_capacity_mut());
     let start = memory.as_mut_ptr() as usize;
     barrier_pool().execute_chunked(bytes / PAGE, |pages| {
         for page in pages {
@@ -57,11 +61,11 @@ pub fn fresh_pages(bytes: usize) -> Vec<u8> {
 }
 
 /// Asks for the 2 MiB pages that our outputs ask for.
-pub fn advise_huge_pages(memory: &mut Vec<u8>) {
+pub fn advise_huge_pages(memory: &mut [MaybeUninit<u8>]) {
     #[cfg(target_os = "linux")]
     {
         let start = (memory.as_mut_ptr() as usize).next_multiple_of(PAGE);
-        let end = (memory.as_mut_ptr() as usize + memory.capacity()) / PAGE * PAGE;
+        let end = (memory.as_mut_ptr() as usize + memory.len()) / PAGE * PAGE;
         if end > start + (8 << 20) {
             // SAFETY: the range is page-aligned and within the allocation; the advice does not change contents.
             unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
