@@ -10,6 +10,7 @@ mod output;
 mod pages;
 #[cfg(target_arch = "x86_64")]
 mod piecewise;
+mod placement;
 mod prefetch;
 mod slice;
 mod table;
@@ -99,7 +100,10 @@ fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layou
     if let Some(direct) = side_by_side(layout, x.len()) {
         let x = &x[direct];
         let f = Evaluation::<T, F>::new(f, function, x.len());
-        return output::collect(op, x.len(), |isa, range, out| f.run(isa, &x[range], One, out));
+        let first = Some(x.as_ptr());
+        return output::collect(op, x.len(), first, |isa, range, out| {
+            f.run(isa, &x[range], One, out)
+        });
     }
     let len = element_count(op, layout, size_of::<T>())?;
     if len == 0 {
@@ -107,7 +111,7 @@ fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layou
     }
     let x = Source::new(op, x, layout)?;
     let f = Evaluation::<T, F>::new(f, function, len);
-    output::collect(op, len, |isa, range, out| {
+    output::collect(op, len, None, |isa, range, out| {
         walk::unary(&x, range, out, |_, x, out| f.run(isa, x, One, out))
     })
 }
@@ -125,7 +129,7 @@ fn binary<T: Kernel, F: Family>(
     {
         let (x, g) = (&x[x_direct], &g[g_direct]);
         let f = Evaluation::<T, F>::new(f, function, x.len());
-        return output::collect(op, x.len(), |isa, range, out| {
+        return output::collect(op, x.len(), Some(x.as_ptr()), |isa, range, out| {
             f.run(isa, &x[range.clone()], &g[range], out)
         });
     }
@@ -135,7 +139,7 @@ fn binary<T: Kernel, F: Family>(
     }
     let (x, g) = (Source::new(op, x, x_layout)?, Source::new(op, g, g_layout)?);
     let f = Evaluation::<T, F>::new(f, function, len);
-    output::collect(op, len, |isa, range, out| {
+    output::collect(op, len, None, |isa, range, out| {
         walk::binary([&x, &g], range, out, |_, x, g, out| f.run(isa, x, g, out))
     })
 }

@@ -3,8 +3,9 @@
 
 mod support;
 
+use candle_core::Tensor;
 use half::{bf16, f16};
-use support::backend::{eval, Function, CPU};
+use support::backend::{bits, eval, Backend, Function, CPU};
 use support::inputs::every_half;
 use support::layouts::*;
 use support::process::{checksum, in_processes};
@@ -58,6 +59,31 @@ fn empty() {
 #[test]
 fn every_length_and_position() {
     every_type!(check_positions);
+}
+
+/// Where vectors begin depends on where an input and the output do, in tensors of several units.
+#[test]
+fn any_place_in_memory() {
+    fn check<T: Element>(f: Function) {
+        const N: usize = 40_000;
+        let all = |seed| tensor::<T>(&[N + 64], seed, CPU.device());
+        let (x, g) = (all(30), (f.order > 0).then(|| all(31)));
+        let whole = bits::<T>(&CPU.apply(f, &x, g.as_ref()).unwrap());
+        for start in (0..64 / size_of::<T>()).chain([63]) {
+            let part = |t: &Tensor| t.narrow(0, start, N).unwrap();
+            let y = CPU.apply(f, &part(&x), g.as_ref().map(part).as_ref()).unwrap();
+            assert!(
+                bits::<T>(&y) == whole[start..][..N],
+                "{f} in {:?} from {start} on",
+                T::DTYPE
+            );
+        }
+    }
+    for f in Function::plain() {
+        check::<f16>(f);
+        check::<f32>(f);
+        check::<f64>(f);
+    }
 }
 
 /// In other company the same values: where an f⁽ᵏ⁾ that underflows in f32 meets an infinite g, too.

@@ -1,7 +1,8 @@
 //! Activations whose output is their input.
 
 use super::operand::{InPlace, One};
-use super::output::{for_ranges, to_cache_line, SendPtr};
+use super::output::{for_ranges, SendPtr};
+use super::placement::to_first_vector;
 use super::slice::Kernel;
 use super::table::Evaluation;
 use super::walk::{for_runs, DIRECT_MIN};
@@ -101,7 +102,7 @@ fn overwrite<T: Kernel, F: Family>(
     // Units after the first begin on a cache line where all elements lie side by side.
     let shift = match direct {
         // SAFETY: the first place is within the storage.
-        true => to_cache_line(unsafe { base.get().add(layout.start_offset()) }),
+        true => to_first_vector::<T>(isa, None, unsafe { base.get().add(layout.start_offset()) }.cast()),
         false => 0,
     };
     for_ranges(len, shift, run);

@@ -1,6 +1,7 @@
 //! Outputs, filled by several threads.
 
-use super::{pages, parallel_min, Isa, CACHE_LINE, UNIT};
+use super::placement::to_first_vector;
+use super::{pages, parallel_min, Isa, UNIT};
 use candle_core::utils::barrier_pool;
 use candle_core::Result;
 use std::hint::spin_loop;
@@ -12,10 +13,12 @@ use std::thread;
 
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
-/// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store.
+/// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store. Ranges begin where
+/// vectors should, if what `fill` computes from lies side by side from `x` on.
 pub(super) fn collect<T: Copy + Send>(
     op: &'static str,
     len: usize,
+    x: Option<*const T>,
     fill: impl Fn(Isa, Range<usize>, &mut [MaybeUninit<T>]) + Sync,
 ) -> Result<Vec<T>> {
     let mut out = pages::allocate(op, len)?;
@@ -25,7 +28,7 @@ pub(super) fn collect<T: Copy + Send>(
         fill(isa, 0..len, whole);
     } else {
         let base = SendPtr::new(whole.as_mut_ptr());
-        for_ranges(len, to_cache_line(base.get()), |range| {
+        for_ranges(len, to_first_vector(isa, x, base.get()), |range| {
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
             fill(isa, range, part);
@@ -89,11 +92,6 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
             }
         }
     });
-}
-
-/// Elements before the first that begins on a cache line, or a unit if there is none.
-pub(super) fn to_cache_line<T>(first: *const T) -> usize {
-    first.align_offset(CACHE_LINE).min(UNIT)
 }
 
 /// Calls `each` once for every unit of `len` elements; those after the first begin `shift` elements late. `len` is a unit at

@@ -25,7 +25,7 @@ use kept::Tables;
 use products::{Products, Slices};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
-use steps::{Step, STEP};
+use steps::{look_up, Step, STEP};
 
 /// Inputs of a type.
 const INPUTS: usize = 1 << 16;
@@ -131,10 +131,15 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
 fn results_of<T: Tabulated, X: Input<T>>(results: &[T; INPUTS], x: X, out: &mut [MaybeUninit<T>]) {
     let (steps, rest) = out.as_chunks_mut::<STEP>();
     let full = steps.len() * STEP;
-    for (i, out) in steps.iter_mut().enumerate() {
-        let x = x.part(i * STEP, STEP);
-        let x = x.read(out).first_chunk().expect("a step");
-        Step::of(x).write(results, out);
+    match x.slice() {
+        Some(x) => look_up(results, x.as_chunks().0, steps),
+        None => {
+            for (i, out) in steps.iter_mut().enumerate() {
+                let x = x.part(i * STEP, STEP);
+                let x = x.read(out).first_chunk().expect("a step");
+                Step::of(x).write(results, out);
+            }
+        }
     }
     let x = x.part(full, rest.len());
     for (i, out) in rest.iter_mut().enumerate() {

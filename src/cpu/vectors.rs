@@ -11,9 +11,10 @@ mod vector;
 use super::argument::Argument;
 use super::isa::{Access, Isa};
 use super::operand::{Input, Operand};
+use super::placement::to_first_vector;
 use super::prefetch::{prefetch, AHEAD, AHEAD_IN_PLACE};
 use super::slice::Pass;
-use super::CACHE_LINE;
+use super::{CACHE_LINE, UNIT};
 use core::arch::x86_64::_mm_sfence;
 pub(super) use interpolated::Interpolated;
 pub(super) use stages::{Exact, Quick, Staged};
@@ -96,6 +97,10 @@ where
         let len = out.len();
         let head = match isa.access {
             Access::Plain if size_of_val(out) < short::<[T; L]>(isa) => 0,
+            _ if size_of::<[T; L]>() == CACHE_LINE => {
+                let x = x.slice().filter(|_| size_of_val(out) >= LONG).map(<[T]>::as_ptr);
+                to_first_vector(isa, x, out.as_ptr()).min(len)
+            }
             _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(len),
         };
         let (out_head, out) = out.split_at_mut(head);
@@ -121,6 +126,9 @@ where
         padded_block(block, x.part(start, n), u.skip(start), g.part(start, n), rest);
     }
 }
+
+/// Bytes of a unit of f32. What is shorter is a part of one, whose neighbours begin where a line does.
+const LONG: usize = UNIT * size_of::<f32>();
 
 /// Below so many bytes the extra blocks for the alignment cost more than unaligned stores do: all of which straddle two cache
 /// lines if a vector is as long as a line, one of two if it is half as long. Units of large outputs are shorter, but their

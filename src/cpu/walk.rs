@@ -37,6 +37,13 @@ impl<'a, T: Copy> Source<'a, T> {
         }
     }
 
+    /// The first element, if all lie side by side.
+    pub(super) fn side_by_side(&self) -> Option<*const T> {
+        let is_one_run = matches!((&self.shape.dims[..], self.shape.inner()), ([_], (_, [1])));
+        let from = self.values.get(self.shape.offsets[0]..)?;
+        is_one_run.then_some(from.as_ptr())
+    }
+
     /// The `n` elements from position `start` on: where they lie, or gathered into `block`, which has room for them.
     pub(super) fn run<'b>(&'b self, start: usize, n: usize, block: &'b mut [MaybeUninit<T>]) -> &'b [T] {
         let (len, [stride]) = self.shape.inner();
@@ -70,7 +77,7 @@ impl<'a, T: Copy> Source<'a, T> {
         T: Send + Sync,
     {
         let n = self.shape.dims.iter().product();
-        output::collect(op, n, |_, range, out| {
+        output::collect(op, n, None, |_, range, out| {
             unary(self, range, out, |_, values, out| {
                 for (to, value) in out.iter_mut().zip(values) {
                     to.write(*value);

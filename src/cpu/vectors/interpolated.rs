@@ -3,6 +3,7 @@
 use super::super::argument::{Argument, Cursor, Values, SPAN};
 use super::super::isa::Isa;
 use super::super::piecewise::{Grid, Segmented, Segments};
+use super::super::placement::behind;
 use super::super::prefetch::{prefetch, AHEAD_BY_VECTOR, AHEAD_OF_STORES};
 use super::lookup::Lookup;
 use super::vector::{Element, Vector};
@@ -68,14 +69,12 @@ impl<V: Copy> Early<V> {
     }
 }
 
-/// Whether `out` begins so closely after an input, but for a multiple of 4 KiB, that the load of one vector seems to depend on
-/// the store of the one before: a core seems to tell stores in flight apart by the last 12 bits of their addresses. It is the rule
-/// rather than the exception: `malloc` places tensors whose lengths are powers of two 16 bytes apart, but for such a multiple.
+/// Whether the load of one vector of an input seems to depend on the store of the one before.
 #[inline(always)]
 fn trails<T, const L: usize>(out: &[[MaybeUninit<T>; L]], input: Option<&[[T; L]]>) -> bool {
     let vector = size_of::<[T; L]>();
     input.is_some_and(|input| {
-        let behind = out.as_ptr().addr().wrapping_sub(input.as_ptr().addr()) % 4096;
+        let behind = behind(out.as_ptr(), input.as_ptr());
         out.len() > EARLY && behind > vector / 2 && behind < 2 * vector
     })
 }
