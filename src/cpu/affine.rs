@@ -200,7 +200,7 @@ fn elementwise<T: Float, F: Family, const CHAINED: bool>(
     parameters: &Parameters<T::Compute>,
     len: usize,
 ) -> Result<Vec<T>> {
-    output::collect(op, len, x.side_by_side(), |isa, range, out| {
+    output::collect(op, len, None, |isa, range, out| {
         let kernel = |at: usize, x: &[T], g: Option<&[T]>, out: &mut [MaybeUninit<T>]| {
             let u = parameters.from::<CHAINED>(at);
             match g {

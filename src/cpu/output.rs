@@ -14,7 +14,7 @@ use std::thread;
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
 /// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store. Ranges begin where
-/// vectors should, if what `fill` computes from lies side by side from `x` on.
+/// vectors should: see [`to_first_vector`].
 pub(super) fn collect<T: Copy + Send>(
     op: &'static str,
     len: usize,

@@ -98,7 +98,8 @@ where
         let head = match isa.access {
             Access::Plain if size_of_val(out) < short::<[T; L]>(isa) => 0,
             _ if size_of::<[T; L]>() == CACHE_LINE => {
-                let x = x.slice().filter(|_| size_of_val(out) >= LONG).map(<[T]>::as_ptr);
+                let counts = U::PLAIN && size_of_val(out) >= LONG;
+                let x = x.slice().filter(|_| counts).map(<[T]>::as_ptr);
                 to_first_vector(isa, x, out.as_ptr()).min(len)
             }
             _ => out.as_ptr().align_offset(size_of::<[T; L]>()).min(len),

@@ -37,13 +37,6 @@ impl<'a, T: Copy> Source<'a, T> {
         }
     }
 
-    /// The first element, if all lie side by side.
-    pub(super) fn side_by_side(&self) -> Option<*const T> {
-        let is_one_run = matches!((&self.shape.dims[..], self.shape.inner()), ([_], (_, [1])));
-        let from = self.values.get(self.shape.offsets[0]..)?;
-        is_one_run.then_some(from.as_ptr())
-    }
-
     /// The `n` elements from position `start` on: where they lie, or gathered into `block`, which has room for them.
     pub(super) fn run<'b>(&'b self, start: usize, n: usize, block: &'b mut [MaybeUninit<T>]) -> &'b [T] {
         let (len, [stride]) = self.shape.inner();
