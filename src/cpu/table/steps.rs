@@ -98,8 +98,9 @@ impl Step {
 
 /// Looks up all of x, as many elements as `out` has.
 ///
-/// A load waits for a store before it that it seems to depend on: see [`behind`]. Loaded a step early, it comes before the one of
-/// where the output is 16 bytes behind, and two steps early of where it is 32; but two take registers, and 4 % longer.
+/// A load waits for a store before it that it seems to depend on: see [`behind`]. Where the output is 16 bytes behind x that is the
+/// last store, and inputs are loaded one step early; where it is 32, the one before, and it is two steps. Two everywhere would take
+/// registers, and 4 % longer.
 #[inline(always)]
 pub(super) fn look_up<T: Tabulated>(
     results: &[T; INPUTS],
