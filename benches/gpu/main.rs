@@ -3,12 +3,17 @@
 //!
 //! Outputs are fresh in every call, from the driver's or candle's pool; the copy writes into memory it has.
 //!   cargo bench --features cuda --bench gpu [-- --json] [-- --sizes 1048576,67108864]
-//! and the same with metal.
+//!   cargo bench --features cuda --bench gpu -- --first-calls
+//!   ncu … cargo bench --features cuda --bench gpu -- --once --sizes 67108864
+//! and the same with metal; with cuda also what else the contiguous kernels could be launched like (variants.rs):
+//!   ci/cuda-variants FOLDER && cargo bench --features cuda --bench gpu -- --variants FOLDER
 
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(feature = "metal")]
 mod metal;
+#[cfg(feature = "cuda")]
+mod variants;
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_mish::{Activation, Derivative};
@@ -114,6 +119,35 @@ impl Bench {
         Ok(())
     }
 
+    /// Every op and pass, for a profiler.
+    fn once(&self, dtype: DType, n: usize) -> Result<()> {
+        let (x, g) = (self.tensor(n, dtype)?, self.tensor(n, dtype)?);
+        for activation in Activation::ALL {
+            activation.forward(&x)?;
+            x.apply_op2_no_bwd(&g, &Derivative::new(activation, 1)?)?;
+        }
+        self.device.synchronize()
+    }
+
+    /// Milliseconds of the first call of a process, in which the driver compiles what it has not kept.
+    fn first_calls(&self) -> Result<()> {
+        let x = Tensor::ones((2, 3), DType::F32, &self.device)?;
+        let row = Tensor::ones(3, DType::F32, &self.device)?;
+        println!("| first call | ms |\n| --- | ---: |");
+        let measure = |what: &str, call: &dyn Fn() -> Result<Tensor>| -> Result<()> {
+            self.device.synchronize()?;
+            let start = Instant::now();
+            call()?;
+            self.device.synchronize()?;
+            println!("| {what} | {:.1} |", start.elapsed().as_secs_f64() * 1e3);
+            Ok(())
+        };
+        measure("relu", &|| x.relu())?;
+        measure("mish", &|| candle_mish::mish(&x))?;
+        measure("mish, again", &|| candle_mish::mish(&x))?;
+        measure("mish_affine", &|| candle_mish::mish_affine(&x, &row, &row, 1))
+    }
+
     /// Microseconds of host time per call: calls that are queued, without waiting for the device.
     fn launch_overhead(&self) -> Result<()> {
         const CALLS: u32 = 2000;
@@ -170,11 +204,24 @@ fn main() -> Result<()> {
         None => SIZES.into_iter().filter(|n| *n <= Gpu::LARGEST).collect(),
     };
     let (device, gpu) = Gpu::open()?;
+    #[cfg(feature = "cuda")]
+    if let Some(at) = arguments.iter().position(|a| a == "--variants") {
+        let folder = arguments.get(at + 1).expect("--variants takes a folder");
+        return variants::run(&device, &gpu, folder.as_ref());
+    }
     let bench = Bench {
         device,
         gpu,
         json: arguments.iter().any(|a| a == "--json"),
     };
+    if arguments.iter().any(|a| a == "--first-calls") {
+        return bench.first_calls();
+    }
+    if arguments.iter().any(|a| a == "--once") {
+        return Gpu::DTYPES
+            .iter()
+            .try_for_each(|dtype| sizes.iter().try_for_each(|n| bench.once(*dtype, *n)));
+    }
     if !bench.json {
         println!("| op | dtype | elements | contender | us | GB/s | of copy |\n| --- | --- | --- | --- | --- | --- | --- |");
     }

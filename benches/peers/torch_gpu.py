@@ -113,6 +113,22 @@ def seconds(call):
     return statistics.median(sample(calls) for _ in range(SAMPLES))
 
 
+def peers_of(dtype):
+    makers = {
+        "torch-eager": lambda: EAGER,
+        "torch-compile": lambda: {k: torch.compile(f, dynamic=False) for k, f in EAGER.items()},
+        "triton": lambda: triton_kernels(dtype),
+        "mish-cuda formula": lambda: raw_kernels(dtype),
+    }
+    peers = {}
+    for name, make in makers.items():
+        try:
+            peers[name] = make()
+        except Exception as error:
+            print(f"{name} skipped in {dtype}: {str(error).splitlines()[0]}", file=sys.stderr)
+    return peers
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=SIZES)
@@ -121,25 +137,15 @@ def main():
     if not torch.cuda.is_available():
         sys.exit("no CUDA device")
     print(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}", file=sys.stderr)
-    for dtype in args.dtypes:
-        makers = {
-            "torch-eager": lambda: EAGER,
-            "torch-compile": lambda: {k: torch.compile(f, dynamic=False) for k, f in EAGER.items()},
-            "triton": lambda: triton_kernels(dtype),
-            "mish-cuda formula": lambda: raw_kernels(dtype),
-        }
-        peers = {}
-        for name, make in makers.items():
-            try:
-                peers[name] = make()
-            except Exception as error:
-                print(f"{name} skipped in {dtype}: {str(error).splitlines()[0]}", file=sys.stderr)
-        for n in args.sizes:
+    peers = {dtype: peers_of(dtype) for dtype in args.dtypes}
+    # The largest first: they count for most, should there be no time for all.
+    for n in sorted(args.sizes, reverse=True):
+        for dtype in args.dtypes:
             x, g = (3 * torch.randn(n, device="cuda").to(DTYPES[dtype]) for _ in range(2))
             target = torch.empty_like(x)
             copy = 2 * x.nbytes / seconds(lambda: target.copy_(x))
-            for peer in list(peers):
-                for (op, pass_), call in peers[peer].items():
+            for peer, calls in peers[dtype].items():
+                for (op, pass_), call in calls.items():
                     try:
                         with torch.no_grad():
                             torch._dynamo.reset()
