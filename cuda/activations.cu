@@ -23,42 +23,49 @@ struct Arguments {
 
 namespace candle_mish {
 
-// Contiguous operands, all 16-byte aligned. Loads come before stores, so that `out` may be `x`.
+// COUNT vectors that lie a grid apart, all loaded before the first is stored, so that `out` may be `x`.
+template <int COUNT, typename F, typename E>
+__device__ __forceinline__ void vectors(const uint4 *x, const uint4 *g, uint4 *out, uint64_t stride, const Arguments &a) {
+    uint4 xs[COUNT], gs[COUNT];
+#pragma unroll
+    for (int k = 0; k < COUNT; ++k) {
+        xs[k] = MISH_LOAD(x + k * stride);
+        if (F::ORDER > 0) gs[k] = MISH_LOAD(g + k * stride);
+    }
+#pragma unroll
+    for (int k = 0; k < COUNT; ++k) {
+        Vector<E> value, factor;
+        value.read(xs[k]);
+        if (F::ORDER > 0) factor.read(gs[k]);
+#pragma unroll
+        for (int j = 0; j < Vector<E>::N; ++j) {
+            value.v[j] = F::eval(E(), value.v[j], a);
+            if (F::ORDER > 0) value.v[j] = factor.v[j] * value.v[j];
+        }
+        MISH_STORE(out + k * stride, value.write());
+    }
+}
+
+// Contiguous operands, all 16-byte aligned.
 template <typename F, typename E>
 __device__ __forceinline__ void contiguous(const typename E::Word *x, const typename E::Word *g,
                                            typename E::Word *out, const Arguments &a) {
     typedef Vector<E> V;
     // Loads of each operand that a thread has under way; f″ is not bound by memory.
     constexpr int IN_FLIGHT = F::ORDER == 2 ? 1 : 2;
-    const uint64_t vectors = a.n / V::N;
+    const uint4 *const xs = reinterpret_cast<const uint4 *>(x), *const gs = reinterpret_cast<const uint4 *>(g);
+    uint4 *const outs = reinterpret_cast<uint4 *>(out);
+    const uint64_t count = a.n / V::N;
     const uint64_t stride = uint64_t(gridDim.x) * THREADS;
     const uint64_t first = uint64_t(blockIdx.x) * THREADS + threadIdx.x;
-    for (uint64_t at = first; at < vectors; at += IN_FLIGHT * stride) {
-        uint4 xs[IN_FLIGHT], gs[IN_FLIGHT];
-#pragma unroll
-        for (int k = 0; k < IN_FLIGHT; ++k) {
-            uint64_t i = at + k * stride;
-            if (i < vectors) {
-                xs[k] = MISH_LOAD(reinterpret_cast<const uint4 *>(x) + i);
-                if (F::ORDER > 0) gs[k] = MISH_LOAD(reinterpret_cast<const uint4 *>(g) + i);
-            }
-        }
-#pragma unroll
-        for (int k = 0; k < IN_FLIGHT; ++k) {
-            uint64_t i = at + k * stride;
-            if (i >= vectors) break;
-            V value, factor;
-            value.read(xs[k]);
-            if (F::ORDER > 0) factor.read(gs[k]);
-#pragma unroll
-            for (int j = 0; j < V::N; ++j) {
-                value.v[j] = F::eval(E(), value.v[j], a);
-                if (F::ORDER > 0) value.v[j] = factor.v[j] * value.v[j];
-            }
-            MISH_STORE(reinterpret_cast<uint4 *>(out) + i, value.write());
-        }
+    uint64_t at = first;
+    for (; at + (IN_FLIGHT - 1) * stride < count; at += IN_FLIGHT * stride) {
+        vectors<IN_FLIGHT, F, E>(xs + at, gs + at, outs + at, stride, a);
     }
-    const uint64_t i = vectors * V::N + first;
+    if (IN_FLIGHT > 1) {
+        for (; at < count; at += stride) vectors<1, F, E>(xs + at, gs + at, outs + at, stride, a);
+    }
+    const uint64_t i = count * V::N + first;
     if (i < a.n) {
         typename E::Compute value = F::eval(E(), E::widen(MISH_LOAD(x + i)), a);
         if (F::ORDER > 0) value = E::widen(MISH_LOAD(g + i)) * value;
@@ -115,6 +122,18 @@ template <typename F, int K> struct Plain {
     }
 };
 
+__device__ __forceinline__ float threshold(float, const Arguments &a) { return a.threshold; }
+__device__ __forceinline__ double threshold(double, const Arguments &a) { return __longlong_as_double(a.threshold_bits); }
+
+// Softplus with β = 1, f or the line that takes its place.
+template <typename F, int K> struct Thresholded {
+    static constexpr int ORDER = K;
+    template <typename E, typename T> static __device__ __forceinline__ T eval(E e, T x, const Arguments &a) {
+        return if_gt(x, threshold(x, a), beyond_threshold<K>(x), F::eval(e, x));
+    }
+};
+
+// Softplus with any β.
 template <int K> struct Parametric {
     static constexpr int ORDER = K;
     template <typename E> static __device__ __forceinline__ float eval(E, float x, const Arguments &a) {
@@ -125,9 +144,6 @@ template <int K> struct Parametric {
             x, Parameters<double>{__longlong_as_double(a.beta_bits), 0.0, __longlong_as_double(a.threshold_bits)});
     }
 };
-typedef Parametric<0> softplus_parametric_kernel;
-typedef Parametric<1> softplus_parametric_d1_kernel;
-typedef Parametric<2> softplus_parametric_d2_kernel;
 
 }  // namespace candle_mish
 
@@ -173,4 +189,14 @@ typedef Parametric<2> softplus_parametric_d2_kernel;
 ACTIVATION(mish)
 ACTIVATION(softplus)
 ACTIVATION(tanh_softplus)
+
+namespace candle_mish {
+typedef Thresholded<softplus_function, 0> softplus_thresholded_kernel;
+typedef Thresholded<softplus_d1_function, 1> softplus_thresholded_d1_kernel;
+typedef Thresholded<softplus_d2_function, 2> softplus_thresholded_d2_kernel;
+typedef Parametric<0> softplus_parametric_kernel;
+typedef Parametric<1> softplus_parametric_d1_kernel;
+typedef Parametric<2> softplus_parametric_d2_kernel;
+}  // namespace candle_mish
+ORDERS(softplus_thresholded)
 ORDERS(softplus_parametric)

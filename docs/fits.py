@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Prints the polynomials of src/real.rs with the relative errors of what they are part of.
+"""Prints the polynomials of src/real.rs, and those that docs/search.cpp starts from, with the relative errors of what they are
+part of.
 
 Remez' exchange: minimax for the weight with which the polynomial enters the result. Needs mpmath.
 """
-from mpmath import atanh, cos, exp, fac, log, lu_solve, matrix, mp, mpf, pi, sqrt
+from mpmath import atanh, cos, diff, exp, fac, findroot, log, log1p, lu_solve, matrix, mp, mpf, pi, sqrt
 
 mp.dps = 40
 
@@ -59,3 +60,30 @@ for precision, terms in [("f32", 4), ("f64", 9)]:
     # Relative to log1p(t) = 2 artanh(u).
     show(f"LOG1P {precision}", terms,
          remez(log1p_rest, lambda w: sqrt(w) ** 3 / (2 * atanh(sqrt(w)) + tiny) + tiny, mpf(0), mpf(1) / 9, terms))
+
+show("2^f", 6, remez(lambda f: 2**f, lambda f: 2**-f, -mpf(1) / 2, mpf(1) / 2, 6))
+
+
+def log1p_ratio(t):
+    """log1p(t)/t."""
+    return log1p(t) / t if t > tiny else 1 - t / 2
+
+
+show("log1p(t)/t", 8, remez(log1p_ratio, lambda t: 1 / log1p_ratio(t), mpf(0), mpf(1), 8))
+
+
+def mish_d1(x):
+    e = exp(x)
+    m = 1 + e + e**2 / 2
+    return e / m * (1 + x + e / 2 * (1 - x * e / m))
+
+
+root = findroot(mish_d1, -1.1924)
+
+
+def slope(d):
+    """mish' over the distance to its root."""
+    return mish_d1(root + d) / d if abs(d) > tiny else diff(mish_d1, root)
+
+
+show("mish' next to its root, over the distance", 4, remez(slope, lambda d: 1 / slope(d), -mpf(1) / 16, mpf(1) / 16, 4))

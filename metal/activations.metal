@@ -77,15 +77,21 @@ template <typename F, int K> struct Plain {
     template <typename E> static MISH_INLINE float eval(E e, float x, constant Arguments &) { return F::eval(e, x); }
 };
 
+// Softplus with β = 1, f or the line that takes its place.
+template <typename F, int K> struct Thresholded {
+    MISH_CONSTANT int ORDER = K;
+    template <typename E> static MISH_INLINE float eval(E e, float x, constant Arguments &a) {
+        return if_gt(x, a.threshold, beyond_threshold<K>(x), F::eval(e, x));
+    }
+};
+
+// Softplus with any β.
 template <int K> struct Parametric {
     MISH_CONSTANT int ORDER = K;
     template <typename E> static MISH_INLINE float eval(E, float x, constant Arguments &a) {
         return softplus_parametric<K>(x, Parameters<float>{a.beta, a.beta_low, a.threshold});
     }
 };
-typedef Parametric<0> softplus_parametric_kernel;
-typedef Parametric<1> softplus_parametric_d1_kernel;
-typedef Parametric<2> softplus_parametric_d2_kernel;
 
 }  // namespace candle_mish
 
@@ -138,4 +144,14 @@ typedef Parametric<2> softplus_parametric_d2_kernel;
 ACTIVATION(mish)
 ACTIVATION(softplus)
 ACTIVATION(tanh_softplus)
+
+namespace candle_mish {
+typedef Thresholded<softplus_function, 0> softplus_thresholded_kernel;
+typedef Thresholded<softplus_d1_function, 1> softplus_thresholded_d1_kernel;
+typedef Thresholded<softplus_d2_function, 2> softplus_thresholded_d2_kernel;
+typedef Parametric<0> softplus_parametric_kernel;
+typedef Parametric<1> softplus_parametric_d1_kernel;
+typedef Parametric<2> softplus_parametric_d2_kernel;
+}  // namespace candle_mish
+ORDERS(softplus_thresholded)
 ORDERS(softplus_parametric)

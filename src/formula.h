@@ -286,13 +286,16 @@ template <typename T> struct Parameters {
     T beta, beta_low, threshold;
 };
 
+// What PyTorch has in its place beyond the threshold: x, 1 or 0.
+template <int ORDER, typename T> MISH_INLINE T beyond_threshold(T x) { return ORDER == 0 ? x : T(ORDER == 1); }
+
 template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Parameters<T> p) {
     typedef Real<T> R;
     T zero = T(0);
     Twin<T> u = two_product(x, p.beta);
     T low = if_gt(-T(R::LOWEST), magnitude(u.high), fused(x, p.beta_low, u.low), zero);
     T away = if_gt(zero, u.high, low, -low);
-    T smooth, above;
+    T smooth;
     if (ORDER == 0) {
         Twin<T> e = exp_twin(minus_abs(u.high), away);
         Reciprocal<T> reciprocal = log1p_quotient(e);
@@ -305,18 +308,15 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
         rest = fused(-quotient, p.beta_low, rest) + (log1p.low + t.low);
         T linear = if_gt(u.high, zero, x, zero);
         smooth = fused(quotient, T(R::UNSCALE), fused(rest * r, T(R::UNSCALE), linear));
-        above = x;
     } else if (ORDER == 1) {
         smooth = sigmoid(exp_twin_down(negated(u.high), -low));
-        above = T(1);
     } else {
         // σ′ alone may be subnormal, which Metal takes for zero. β is 2^60 at most for float, but anything for double.
         const bool early = sizeof(T) == sizeof(float);
         smooth = sigmoid_d1(exp_twin(minus_abs(u.high), away), early ? p.beta : T(1)) * (early ? T(1) : p.beta);
-        above = zero;
     }
     // PyTorch's test: a single product, in float unless the tensor is double.
-    return if_gt(u.high, p.threshold, above, smooth);
+    return if_gt(u.high, p.threshold, beyond_threshold<ORDER>(x), smooth);
 }
 
 }  // namespace candle_mish

@@ -202,7 +202,9 @@ fn dtype_name(dtype: DType) -> Option<&'static str> {
 /// The kernel of a function, if there is one for the dtype.
 pub fn kernel_name(function: Function, dtype: DType, path: Path) -> Option<String> {
     let parameters = match function.activation {
-        Activation::Softplus(softplus) if !softplus.is_plain() => "_parametric",
+        Activation::Softplus(softplus) if softplus.is_plain() => "",
+        Activation::Softplus(softplus) if softplus.beta() == 1.0 => "_thresholded",
+        Activation::Softplus(_) => "_parametric",
         _ => "",
     };
     let order = ["", "_d1", "_d2"][function.order as usize];

@@ -1,8 +1,8 @@
 // What float kernels do differently from `formula.rs`: second derivatives around their roots, and forms for 16-bit
 // results.
 //
-// The latter are off by 1 to 2 ulp of float before they are rounded, 2^-12 ulp of f16, and take 25 to 40 instructions.
-// Of all 65,536 inputs, none to seven are misrounded, by less than 0.0003 ulp; tests count them.
+// The latter are off by up to 0.0013 ulp of f16 before they are rounded, and take 22 to 35 instructions. All 65,536 inputs are
+// correctly rounded all the same, whatever reciprocals are off by, as their constants are chosen for that.
 
 #pragma once
 #if !defined(__METAL_VERSION__)
@@ -50,152 +50,250 @@ MISH_INLINE float no_less(float a, float low) { return at_least(a, low); }
 MISH_INLINE float no_more(float a, float high) { return at_most(a, high); }
 #endif
 
-// How far down the results of a forward pass reach.
+// The element types.
 struct F16;
 struct BF16;
-template <typename E> struct Narrow;
-// f16 ends at 2^-25: nothing has to be scaled.
-template <> struct Narrow<F16> {
-    MISH_CONSTANT float SCALE = 0.0f;
-    MISH_CONSTANT float UNSCALE = 1.0f;
-    MISH_CONSTANT float LOWEST = -30.0f;
-};
-// bf16 ends at 2^-134, and a derivative times g anywhere.
-template <> struct Narrow<BF16> {
-    MISH_CONSTANT float SCALE = 64.0f;
-    MISH_CONSTANT float UNSCALE = Real<float>::UNSCALE;
-    MISH_CONSTANT float LOWEST = Real<float>::LOWEST;
-};
-typedef Narrow<BF16> Derivative;
 
 namespace quick {
 
-// y and z with eˣ = y·2^k, and k + `bias` in the low bits of z; to about 2^-24.
-MISH_INLINE ExpParts<float> exp_parts(float x, float bias) {
+// The constants of each function: 2^f for |f| ≤ 1/2 in powers of f, log1p(t)/t in powers of t, mish′ in powers of the distance to
+// its root, and factors that could as well be ½, 1 or 2. docs/search.cpp finds them, such that all 65,536 inputs of either type
+// come out right.
+struct MishConstants {
+    MISH_CONSTANT float C0 = 1.00000036f;
+    MISH_CONSTANT float C1 = 0.693148732f;
+    MISH_CONSTANT float C2 = 0.240221828f;
+    MISH_CONSTANT float C3 = 0.0555001609f;
+    MISH_CONSTANT float C4 = 0.00967829209f;
+    MISH_CONSTANT float C5 = 0.00132612733f;
+    MISH_CONSTANT float A = 2.00000072f;
+    MISH_CONSTANT float B = 2.00000167f;
+};
+struct TanhSoftplusConstants {
+    MISH_CONSTANT float C0 = 0.999999702f;
+    MISH_CONSTANT float C1 = 0.693146825f;
+    MISH_CONSTANT float C2 = 0.240223542f;
+    MISH_CONSTANT float C3 = 0.0555083863f;
+    MISH_CONSTANT float C4 = 0.00967126433f;
+    MISH_CONSTANT float C5 = 0.00132407807f;
+    MISH_CONSTANT float A = 1.99999869f;
+    MISH_CONSTANT float B = 1.99999845f;
+};
+struct SoftplusConstants {
+    MISH_CONSTANT float C0 = 1.0f;
+    MISH_CONSTANT float C1 = 0.693145931f;
+    MISH_CONSTANT float C2 = 0.240221083f;
+    MISH_CONSTANT float C3 = 0.0555048399f;
+    MISH_CONSTANT float C4 = 0.00967586134f;
+    MISH_CONSTANT float C5 = 0.00135446829f;
+    MISH_CONSTANT float L0 = 0.999999821f;
+    MISH_CONSTANT float L1 = -0.499974072f;
+    MISH_CONSTANT float L2 = 0.33275488f;
+    MISH_CONSTANT float L3 = -0.244952589f;
+    MISH_CONSTANT float L4 = 0.177452415f;
+    MISH_CONSTANT float L5 = -0.10768377f;
+    MISH_CONSTANT float L6 = 0.0440800898f;
+    MISH_CONSTANT float L7 = -0.00852964818f;
+};
+struct MishD1Constants {
+    MISH_CONSTANT float C0 = 1.00000012f;
+    MISH_CONSTANT float C1 = 0.693147182f;
+    MISH_CONSTANT float C2 = 0.240221933f;
+    MISH_CONSTANT float C3 = 0.0555076674f;
+    MISH_CONSTANT float C4 = 0.00967738871f;
+    MISH_CONSTANT float C5 = 0.00132334663f;
+    MISH_CONSTANT float A = 0.499999911f;
+    MISH_CONSTANT float B = 1.00000024f;
+    MISH_CONSTANT float R0 = 8.12516554e-10f;
+    MISH_CONSTANT float R1 = 0.266947985f;
+    MISH_CONSTANT float R2 = 0.204731107f;
+    MISH_CONSTANT float R3 = 0.0418452062f;
+    MISH_CONSTANT float R4 = -0.0202758536f;
+};
+struct SoftplusD1Constants {
+    MISH_CONSTANT float C0 = 1.00000012f;
+    MISH_CONSTANT float C1 = 0.693147182f;
+    MISH_CONSTANT float C2 = 0.24022077f;
+    MISH_CONSTANT float C3 = 0.0555057153f;
+    MISH_CONSTANT float C4 = 0.00967532862f;
+    MISH_CONSTANT float C5 = 0.00133379118f;
+    MISH_CONSTANT float A = 1.0f;
+    MISH_CONSTANT float B = 1.00000048f;
+};
+struct SoftplusD2Constants {
+    MISH_CONSTANT float C0 = 0.999999821f;
+    MISH_CONSTANT float C1 = 0.693146944f;
+    MISH_CONSTANT float C2 = 0.240221575f;
+    MISH_CONSTANT float C3 = 0.0555081069f;
+    MISH_CONSTANT float C4 = 0.00967537798f;
+    MISH_CONSTANT float C5 = 0.00132664375f;
+    MISH_CONSTANT float A = 0.99999994f;
+};
+struct TanhSoftplusD1Constants {
+    MISH_CONSTANT float C0 = 0.999999881f;
+    MISH_CONSTANT float C1 = 0.693146884f;
+    MISH_CONSTANT float C2 = 0.24022159f;
+    MISH_CONSTANT float C3 = 0.0555057935f;
+    MISH_CONSTANT float C4 = 0.00967367925f;
+    MISH_CONSTANT float C5 = 0.00133403414f;
+    MISH_CONSTANT float A = 1.0f;
+    MISH_CONSTANT float B = 0.99999994f;
+};
+
+// 2^SCALE, which exponentials are scaled by.
+MISH_CONSTANT float ONE = 1.0f / Real<float>::UNSCALE;
+
+// y and z with eˣ = y·2^k, and k + `bias` in the low bits of z. In powers of two: what x·log₂e is over an integer is off by
+// 2^-26·|x| only, as log₂e is rounded, but the product is not.
+template <typename K> MISH_INLINE ExpParts<float> exp_parts(float x, float bias) {
     typedef Real<float> R;
     float magic = 12582912.0f + bias;
     float z = fused(x, R::LOG2E, magic);
-    float k = z - magic;
-    float r = fused(-k, R::LN2_HIGH, x);
-    r = fused(-k, R::LN2_LOW, r);
-    float y = fused(0.0013926213466332443f, r, 0.008363202971575855f);
-    y = fused(y, r, 0.04166655443768594f);
-    y = fused(y, r, 0.16666576845993977f);
-    y = fused(y, r, 0.5f);
-    y = fused(y, r, 1.0f);
-    y = fused(y, r, 1.0f);
+    float f = fused(x, R::LOG2E, -(z - magic));
+    float y = fused(K::C5, f, K::C4);
+    y = fused(y, f, K::C3);
+    y = fused(y, f, K::C2);
+    y = fused(y, f, K::C1);
+    y = fused(y, f, K::C0);
     return ExpParts<float>{z, y};
 }
 
 // eˣ, scaled.
-template <typename N> MISH_INLINE float exp(float x) {
-    ExpParts<float> p = quick::exp_parts(x, N::SCALE + 127.0f);
+template <typename K> MISH_INLINE float exp(float x) {
+    ExpParts<float> p = quick::exp_parts<K>(x, 64.0f + 127.0f);
     return p.y * Real<float>::exp2_of_magic(p.s);
 }
 
-// eˣ, scaled, in one instruction less, for x that is no NaN: adding to the exponent makes anything of a NaN.
-template <typename N> MISH_INLINE float exp_of_number(float x) {
-    ExpParts<float> p = quick::exp_parts(x, N::SCALE);
+// eˣ, times 2^SCALE, in one instruction less, for x that is no NaN: adding to the exponent makes anything of a NaN.
+template <typename K, int SCALE = 64> MISH_INLINE float exp_of_number(float x) {
+    ExpParts<float> p = quick::exp_parts<K>(x, float(SCALE));
     return float_of(bits_of(p.y) + (bits_of(p.s) << 23));
 }
 
 // t = exp(−|x|), scaled.
-MISH_INLINE float exp_of_minus_abs(float x) { return exp<Derivative>(-no_more(magnitude(x), -Derivative::LOWEST)); }
+template <typename K> MISH_INLINE float exp_of_minus_abs(float x) {
+    return exp<K>(-no_more(magnitude(x), -Real<float>::LOWEST));
+}
 
-// a/b, with r = 1/b to a few ulp; scaled as a is.
+MISH_INLINE float to_saturation(float x) {
+    return no_more(no_less(x, Real<float>::LOWEST), Real<float>::SATURATED);
+}
+
+// A Newton step from r ≈ 1/a.
+MISH_INLINE float refined(float r, float a) { return fused(fused(-r, a, 1.0f), r, r); }
+
+// a/b, with r = 1/b to a few ulp.
 MISH_INLINE float quotient(float a, float b, float r) {
     float q = a * r;
     return fused(fused(-q, b, a), r, q);
 }
 
-// T = 2m/(2 + 2m), scaled.
-template <typename N> MISH_INLINE float gate(float e) {
-    float twice_m = fused(e, e * N::UNSCALE, e + e);
-    float b = fused(twice_m, N::UNSCALE, 2.0f);
-    return quotient(twice_m, b, recip_full(b));
+// T = 2m/(2 + 2m), both scaled.
+struct Gate {
+    float twice_m, b;
+};
+
+template <typename K> MISH_INLINE Gate gate(float e) {
+    float twice_m = e * fused(e, Real<float>::UNSCALE, K::A);
+    return Gate{twice_m, twice_m + K::B * ONE};
 }
 
 // A NaN comes back with the last product.
-template <typename E> MISH_INLINE float mish(float x) {
-    typedef Narrow<E> N;
-    x = no_less(x, N::LOWEST);
-    float t = gate<N>(exp_of_number<N>(no_more(x, Real<float>::SATURATED)));
+template <typename E, typename K = MishConstants> MISH_INLINE float mish(float x) {
+    x = no_less(x, Real<float>::LOWEST);
+    Gate t = gate<K>(exp_of_number<K>(no_more(x, Real<float>::SATURATED)));
 #if defined(__METAL_VERSION__)
-    // Metal takes a subnormal T for zero, though x·T may not be one; where x is large, T need not be scaled.
-    return x * (t * by_sign(x, 1.0f, N::UNSCALE)) * by_sign(x, N::UNSCALE, 1.0f);
+    // Metal takes a subnormal T for zero, though x·T may not be one: T is scaled, but where x is large.
+    float b = t.b * Real<float>::UNSCALE;
+    float scaled = quotient(t.twice_m, b, recip_full(b));
+    return x * (scaled * by_sign(x, 1.0f, Real<float>::UNSCALE)) * by_sign(x, Real<float>::UNSCALE, 1.0f);
 #else
-    return x * (t * N::UNSCALE);
+    return x * quotient(t.twice_m, t.b, recip_full(t.b));
 #endif
 }
 
-template <typename E> MISH_INLINE float tanh_softplus(float x) {
-    typedef Narrow<E> N;
-    x = no_more(no_less(x, N::LOWEST), Real<float>::SATURATED);
-    return gate<N>(exp<N>(x)) * N::UNSCALE;
+template <typename E, typename K = TanhSoftplusConstants> MISH_INLINE float tanh_softplus(float x) {
+    Gate t = gate<K>(exp<K>(to_saturation(x)));
+    return quotient(t.twice_m, t.b, recip_full(t.b));
 }
 
-template <typename E> MISH_INLINE float softplus(float x) {
-    typedef Narrow<E> N;
+// What t is scaled by in softplus: results in f16 end at 2^-25, those in bf16 at 2^-134.
+template <typename E> struct SoftplusScale;
+template <> struct SoftplusScale<F16> {
+    MISH_CONSTANT int SCALE = 0;
+    MISH_CONSTANT float UNSCALE = 1.0f;
+    MISH_CONSTANT float LOWEST = -30.0f;
+};
+template <> struct SoftplusScale<BF16> {
+    MISH_CONSTANT int SCALE = 64;
+    MISH_CONSTANT float UNSCALE = Real<float>::UNSCALE;
+    MISH_CONSTANT float LOWEST = Real<float>::LOWEST;
+};
+
+template <typename E, typename K = SoftplusConstants> MISH_INLINE float softplus(float x) {
+    typedef SoftplusScale<E> S;
+    float scaled = exp_of_number<K, S::SCALE>(-no_more(magnitude(x), -S::LOWEST));
+    float t = scaled * S::UNSCALE;
+    // log1p(t)/t
+    float w = fused(K::L7, t, K::L6);
+    w = fused(w, t, K::L5);
+    w = fused(w, t, K::L4);
+    w = fused(w, t, K::L3);
+    w = fused(w, t, K::L2);
+    w = fused(w, t, K::L1);
+    w = fused(w, t, K::L0);
     // A NaN comes back with max(x, 0).
-    float t = exp_of_number<N>(-no_more(magnitude(x), -N::LOWEST));
-    float u = fused(t, N::UNSCALE, -0.5f);
-    // log1p(t)/t in powers of t - 1/2: error 3.3e-8.
-    float w = fused(0.0051261021409669134f, u, -0.0085696561136265477f);
-    w = fused(w, u, 0.011639575355908102f);
-    w = fused(w, u, -0.020230340573761975f);
-    w = fused(w, u, 0.036625605974571229f);
-    w = fused(w, u, -0.067711186616587619f);
-    w = fused(w, u, 0.13260949406398687f);
-    w = fused(w, u, -0.28852667341991602f);
-    w = fused(w, u, 0.81093021621632876f);
-    return fused(t * w, N::UNSCALE, no_less(x, 0.0f));
+    float above = no_less(x, 0.0f);
+    return S::SCALE == 0 ? fused(t, w, above) : fused(scaled * w, S::UNSCALE, above);
 }
 
-// The form left of the root: the other is better by 2 ulp of float at most.
-MISH_INLINE float mish_d1_elsewhere(float x) {
-    typedef Derivative N;
-    x = no_more(no_less(x, N::LOWEST), Real<float>::SATURATED);
-    float e = exp<N>(x);
-    float small = e * N::UNSCALE;
-    float half_square = e * (small * 0.5f);
-    float big_m = fused(e + half_square, N::UNSCALE, 1.0f);
-    float r = recip_full(big_m);
-    r = fused(fused(-r, big_m, 1.0f), r, r);
-    float tail = half_square * fused(-(x * small), r, 1.0f);
-    return fused(e, 1.0f + x, tail) * r * N::UNSCALE;
+// Next to its root: one ulp of float is a sixteenth of f16's there; bf16 has no number that close to it. x less the root's
+// first part is exact.
+template <typename E> struct MishD1Root {
+    template <typename K> static MISH_INLINE float next_to(float, float elsewhere) { return elsewhere; }
+};
+template <> struct MishD1Root<F16> {
+    template <typename K> static MISH_INLINE float next_to(float x, float elsewhere) {
+        float d = x + 1.1924312114715576f;
+        float y = fused(K::R4, d, K::R3);
+        y = fused(y, d, K::R2);
+        y = fused(y, d, K::R1);
+        y = fused(y, d, K::R0);
+        return if_gt(0.0625f, magnitude(d), y, elsewhere);
+    }
+};
+
+// (e/M)·(1 + x + (e/2)(1 − x·e/M)) with M = 1 + e + e²/2.
+template <typename E, typename K = MishD1Constants> MISH_INLINE float mish_d1(float x) {
+    float clamped = to_saturation(x);
+    float e = exp_of_number<K>(clamped);
+    float half_e = e * (K::A * Real<float>::UNSCALE);
+    float big_m = fused(e, 1.0f + half_e, K::B * ONE);
+    float r = refined(recip_full(big_m), big_m);
+    // A NaN comes back with x.
+    float y = fused(half_e, fused(-(clamped * e), r, 1.0f), 1.0f + clamped);
+    return MishD1Root<E>::template next_to<K>(x, (e * y) * r);
 }
 
-// Next to the root, one ulp of float is a sixteenth of f16's; bf16 has no number that close to it.
-template <typename E> MISH_INLINE float mish_d1(float x) { return mish_d1_elsewhere(x); }
-template <> MISH_INLINE float mish_d1<F16>(float x) {
-    return near_root(x, -1.1924312114715576f, -3.0439375464652585e-09f, 0.0625f, mish_d1_elsewhere(x),
-                     0.2669479442177931f, 0.20473127048273002f, 0.04184603436451775f, -0.020284937178561408f);
+template <typename E, typename K = SoftplusD1Constants> MISH_INLINE float softplus_d1(float x) {
+    float e = exp<K>(no_more(no_less(x, Real<float>::LOWEST), 2.0f * Real<float>::SATURATED));
+    float a = e + by_sign(x, K::A * ONE, K::B * ONE);
+    return quotient(e, a, recip_full(a));
 }
 
-template <typename E> MISH_INLINE float softplus_d1(float x) {
-    typedef Derivative N;
-    float e = exp<N>(no_more(no_less(x, N::LOWEST), 2.0f * Real<float>::SATURATED));
-    float a = fused(e, N::UNSCALE, 1.0f);
-    return quotient(e, a, recip_full(a)) * N::UNSCALE;
+template <typename E, typename K = SoftplusD2Constants> MISH_INLINE float softplus_d2(float x) {
+    float t = exp_of_minus_abs<K>(x);
+    float a = t + K::A * ONE;
+    float r = refined(recip_full(a), a);
+    return (t * r) * (r * ONE);
 }
 
-template <typename E> MISH_INLINE float softplus_d2(float x) {
-    typedef Derivative N;
-    float t = exp_of_minus_abs(x);
-    float a = fused(t, N::UNSCALE, 1.0f);
-    float r = recip_full(a);
-    float q = quotient(t, a, r);
-    return q * fused(fused(-r, a, 1.0f), r, r) * N::UNSCALE;
-}
-
-template <typename E> MISH_INLINE float tanh_softplus_d1(float x) {
-    typedef Derivative N;
-    float scaled = exp_of_minus_abs(x);
-    float t = scaled * N::UNSCALE;
-    float big_m = fused(t * by_sign(x, 0.5f, 1.0f), t, by_sign(x, 1.0f, 0.5f) + t);
-    float r = recip_full(big_m);
-    float lead = quotient(scaled * by_sign(x, 1.0f, t), big_m, r);
-    return lead * quotient(1.0f + t, big_m, r) * N::UNSCALE;
+template <typename E, typename K = TanhSoftplusD1Constants> MISH_INLINE float tanh_softplus_d1(float x) {
+    float scaled = exp_of_minus_abs<K>(x);
+    float t = scaled * Real<float>::UNSCALE;
+    float big_m = fused(t * by_sign(x, 0.5f, 1.0f), t, by_sign(x, K::A, 0.5f * K::B) + t);
+    float r = refined(recip_full(big_m), big_m);
+    return ((scaled * by_sign(x, 1.0f, t)) * r) * ((1.0f + t) * r) * Real<float>::UNSCALE;
 }
 
 template <typename E> MISH_INLINE float tanh_softplus_d2(float x) { return candle_mish::tanh_softplus_d2(x); }

@@ -19,7 +19,7 @@ pub const REFERENCE_AWAY: f64 = 1.0 / 64.0;
 pub fn half<T: Element>(backend: &dyn Backend, f: Function) -> Row {
     let x = every_half::<T>();
     let actual = eval(backend, f, &x, None);
-    let mut row = Row::new::<T>(f, contract::bound(backend.side(), T::DTYPE, f.order));
+    let mut row = Row::new::<T>(f, contract::every_input(backend.side(), T::DTYPE, f));
     let mut reference = Vec::new();
     Batch::new(x.iter().map(|x| x.to_f64()), Batch::beta(f)).values(f, true, &mut reference);
     for ((x, actual), value) in x.iter().zip(actual).zip(reference) {

@@ -48,6 +48,17 @@ pub fn bound(side: Side, dtype: DType, order: usize) -> Bound {
     }
 }
 
+/// The bound over all inputs of a 16-bit type. On devices, too, every result is the nearest one, as constants are chosen for that,
+/// but for softplus with a β.
+pub fn every_input(side: Side, dtype: DType, f: Function) -> Bound {
+    let bound = bound(side, dtype, f.order);
+    let has_beta = matches!(f.activation, Activation::Softplus(softplus) if softplus.beta() != 1.0);
+    Bound {
+        nearest: bound.nearest || !has_beta,
+        ..bound
+    }
+}
+
 /// The bound with any g in 16-bit types, whose products round once, and with 1 ≤ |g| < 2 in wider ones, which round
 /// f⁽ᵏ⁾ and then the product: half an ulp more, and the error of f⁽ᵏ⁾ counts up to twice as many ulps of the product.
 pub fn product_bound(side: Side, dtype: DType, order: usize) -> Bound {
