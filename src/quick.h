@@ -140,11 +140,11 @@ struct TanhSoftplusD1Constants {
     MISH_CONSTANT float B = 0.99999994f;
 };
 
-// 2^SCALE, which exponentials are scaled by.
+// 2^64, which exponentials are scaled by.
 MISH_CONSTANT float ONE = 1.0f / Real<float>::UNSCALE;
 
-// y and z with eˣ = y·2^k, and k + `bias` in the low bits of z. In powers of two: what x·log₂e is over an integer is off by
-// 2^-26·|x| only, as log₂e is rounded, but the product is not.
+// y and z with eˣ = y·2^k, and k + `bias` in the low bits of z. In powers of two, as the product with log₂e, less k, is rounded
+// once: log₂e itself is off by so little that eˣ is by 2^-26·|x|.
 template <typename K> MISH_INLINE ExpParts<float> exp_parts(float x, float bias) {
     typedef Real<float> R;
     float magic = 12582912.0f + bias;
@@ -164,9 +164,9 @@ template <typename K> MISH_INLINE float exp(float x) {
     return p.y * Real<float>::exp2_of_magic(p.s);
 }
 
-// eˣ, times 2^SCALE, in one instruction less, for x that is no NaN: adding to the exponent makes anything of a NaN.
-template <typename K, int SCALE = 64> MISH_INLINE float exp_of_number(float x) {
-    ExpParts<float> p = quick::exp_parts<K>(x, float(SCALE));
+// eˣ, times 2^scale, in one instruction less, for x that is no NaN: adding to the exponent makes anything of a NaN.
+template <typename K> MISH_INLINE float exp_of_number(float x, float scale = 64.0f) {
+    ExpParts<float> p = quick::exp_parts<K>(x, scale);
     return float_of(bits_of(p.y) + (bits_of(p.s) << 23));
 }
 
@@ -220,19 +220,19 @@ template <typename E, typename K = TanhSoftplusConstants> MISH_INLINE float tanh
 // What t is scaled by in softplus: results in f16 end at 2^-25, those in bf16 at 2^-134.
 template <typename E> struct SoftplusScale;
 template <> struct SoftplusScale<F16> {
-    MISH_CONSTANT int SCALE = 0;
+    MISH_CONSTANT float SCALE = 0.0f;
     MISH_CONSTANT float UNSCALE = 1.0f;
     MISH_CONSTANT float LOWEST = -30.0f;
 };
 template <> struct SoftplusScale<BF16> {
-    MISH_CONSTANT int SCALE = 64;
+    MISH_CONSTANT float SCALE = 64.0f;
     MISH_CONSTANT float UNSCALE = Real<float>::UNSCALE;
     MISH_CONSTANT float LOWEST = Real<float>::LOWEST;
 };
 
 template <typename E, typename K = SoftplusConstants> MISH_INLINE float softplus(float x) {
     typedef SoftplusScale<E> S;
-    float scaled = exp_of_number<K, S::SCALE>(-no_more(magnitude(x), -S::LOWEST));
+    float scaled = exp_of_number<K>(-no_more(magnitude(x), -S::LOWEST), S::SCALE);
     float t = scaled * S::UNSCALE;
     // log1p(t)/t
     float w = fused(K::L7, t, K::L6);
@@ -244,7 +244,7 @@ template <typename E, typename K = SoftplusConstants> MISH_INLINE float softplus
     w = fused(w, t, K::L0);
     // A NaN comes back with max(x, 0).
     float above = no_less(x, 0.0f);
-    return S::SCALE == 0 ? fused(t, w, above) : fused(scaled * w, S::UNSCALE, above);
+    return S::SCALE == 0.0f ? fused(t, w, above) : fused(scaled * w, S::UNSCALE, above);
 }
 
 // Next to its root: one ulp of float is a sixteenth of f16's there; bf16 has no number that close to it. x less the root's
