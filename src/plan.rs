@@ -208,10 +208,7 @@ pub fn kernel_name(function: Function, dtype: DType, path: Path) -> Option<Strin
         _ => "",
     };
     let order = ["", "_d1", "_d2"][function.order as usize];
-    let name = function.activation.name();
-    Some(format!(
-        "{name}{parameters}{order}_{}_{}",
-        dtype_name(dtype)?,
-        path.name()
-    ))
+    let (name, dtype) = (function.activation.name(), dtype_name(dtype)?);
+    // `format!` would take a plan from 115 to 200 ns, which a launch waits for.
+    Some([name, parameters, order, "_", dtype, "_", path.name()].concat())
 }

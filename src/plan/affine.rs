@@ -284,9 +284,5 @@ pub fn affine_kernel_name(fused: Fused, pass: AffinePass, dtype: DType, path: Af
         AffinePath::Strided32 => "strided32",
         AffinePath::Strided64 => "strided64",
     };
-    Some(format!(
-        "{}{pass_name}_{}_{path_name}",
-        fused.name(),
-        dtype_name(dtype)?
-    ))
+    Some([fused.name(), pass_name, "_", dtype_name(dtype)?, "_", path_name].concat())
 }
