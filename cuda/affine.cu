@@ -17,7 +17,9 @@ struct AffineArguments {
     uint32_t parts, together;
     // Whether scale and shift are float where x is narrower.
     uint32_t single[2];
-    uint32_t reserved;
+    // Channels: whether each element has a channel of its own, and vectors of elements have vectors of scale and shift,
+    // aligned to 16 bytes as well.
+    uint32_t adjacent;
 };
 
 namespace candle_mish {
@@ -26,6 +28,24 @@ template <typename E>
 __device__ __forceinline__ typename E::Compute parameter(const void *values, uint64_t at, uint32_t single) {
     if (sizeof(typename E::Word) == 2 && single) return MISH_LOAD(static_cast<const float *>(values) + at);
     return E::widen(MISH_LOAD(static_cast<const typename E::Word *>(values) + at));
+}
+
+// Of as many channels in a row as a vector has elements.
+template <typename E>
+__device__ __forceinline__ Vector<E> parameters(const void *values, uint32_t at, uint32_t single) {
+    Vector<E> v;
+    if (sizeof(typename E::Word) == 2 && single) {
+        const uint4 *words = reinterpret_cast<const uint4 *>(static_cast<const float *>(values) + at);
+#pragma unroll
+        for (int i = 0; i < Vector<E>::N / 4; ++i) {
+            uint4 w = MISH_LOAD(words + i);
+            v.v[4 * i] = __uint_as_float(w.x), v.v[4 * i + 1] = __uint_as_float(w.y);
+            v.v[4 * i + 2] = __uint_as_float(w.z), v.v[4 * i + 3] = __uint_as_float(w.w);
+        }
+    } else {
+        v.read(MISH_LOAD(reinterpret_cast<const uint4 *>(static_cast<const typename E::Word *>(values) + at)));
+    }
+    return v;
 }
 
 // What an element meets of its channel.
@@ -62,17 +82,27 @@ __device__ __forceinline__ void channels(const typename E::Word *x, const typena
         uint32_t channel = run - divide(run, a.dims[0], a.multipliers[0], a.shifts[0]) * count;
         uint32_t within = at - run * side;
         Channel<F, E> of[V::N];
-        of[0].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+        if (a.adjacent) {
+            const V shift = parameters<E>(shifts, channel, a.single[1]);
+            const V scale = F::SCALED ? parameters<E>(scales, channel, a.single[0]) : shift;
 #pragma unroll
-        for (int j = 1; j < V::N; ++j) {
-            of[j] = of[j - 1];
-            // A vector has a single channel where the vectors divide a run.
-            if (side % V::N != 0) {
-                ++within;
-                channel = within == side ? channel + 1 : channel;
-                within = within == side ? 0 : within;
-                channel = channel == count ? 0 : channel;
-                of[j].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+            for (int j = 0; j < V::N; ++j) {
+                of[j].scale = F::SCALED ? scale.v[j] : typename E::Compute(1);
+                of[j].shift = shift.v[j];
+            }
+        } else {
+            of[0].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+#pragma unroll
+            for (int j = 1; j < V::N; ++j) {
+                of[j] = of[j - 1];
+                // A vector has a single channel where the vectors divide a run.
+                if (side % V::N != 0) {
+                    ++within;
+                    channel = within == side ? channel + 1 : channel;
+                    within = within == side ? 0 : within;
+                    channel = channel == count ? 0 : channel;
+                    of[j].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+                }
             }
         }
         if (at + V::N <= n) {

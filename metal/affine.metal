@@ -16,7 +16,9 @@ struct AffineArguments {
     uint parts, together;
     // Whether scale and shift are float where x is narrower.
     uint single[2];
-    uint reserved;
+    // Channels: whether each element has a channel of its own, and vectors of elements have vectors of scale and shift,
+    // aligned to 16 bytes as well.
+    uint adjacent;
 };
 
 namespace candle_mish {
@@ -24,6 +26,23 @@ namespace candle_mish {
 template <typename E> MISH_INLINE float parameter(device const uchar *values, ulong at, uint single) {
     if (sizeof(typename E::Word) == 2 && single != 0) return float_of(MISH_LOAD((device const uint *)values + at));
     return E::widen(MISH_LOAD((device const typename E::Word *)values + at));
+}
+
+// Of as many channels in a row as a vector has elements.
+template <typename E> MISH_INLINE Vector<E> parameters(device const uchar *values, ulong at, uint single) {
+    Vector<E> v;
+    if (sizeof(typename E::Word) == 2 && single != 0) {
+        device const uint4 *words = (device const uint4 *)((device const uint *)values + at);
+#pragma unroll
+        for (int i = 0; i < Vector<E>::N / 4; ++i) {
+            uint4 w = MISH_LOAD(words + i);
+            v.v[4 * i] = float_of(w.x), v.v[4 * i + 1] = float_of(w.y);
+            v.v[4 * i + 2] = float_of(w.z), v.v[4 * i + 3] = float_of(w.w);
+        }
+    } else {
+        v.read(MISH_LOAD((device const uint4 *)((device const typename E::Word *)values + at)));
+    }
+    return v;
 }
 
 // What an element meets of its channel.
@@ -59,17 +78,27 @@ MISH_INLINE void channels(device const typename E::Word *x, device const typenam
         uint channel = run - divide(run, a.dims[0], a.multipliers[0], a.shifts[0]) * count;
         uint within = at - run * side;
         Channel<F, E> of[V::N];
-        of[0].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+        if (a.adjacent != 0) {
+            const V shift = parameters<E>(shifts, channel, a.single[1]);
+            const V scale = F::SCALED ? parameters<E>(scales, channel, a.single[0]) : shift;
 #pragma unroll
-        for (int j = 1; j < V::N; ++j) {
-            of[j] = of[j - 1];
-            // A vector has a single channel where the vectors divide a run.
-            if (side % uint(V::N) != 0u) {
-                ++within;
-                channel = within == side ? channel + 1u : channel;
-                within = within == side ? 0u : within;
-                channel = channel == count ? 0u : channel;
-                of[j].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+            for (int j = 0; j < V::N; ++j) {
+                of[j].scale = F::SCALED ? scale.v[j] : 1.0f;
+                of[j].shift = shift.v[j];
+            }
+        } else {
+            of[0].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+#pragma unroll
+            for (int j = 1; j < V::N; ++j) {
+                of[j] = of[j - 1];
+                // A vector has a single channel where the vectors divide a run.
+                if (side % uint(V::N) != 0u) {
+                    ++within;
+                    channel = within == side ? channel + 1u : channel;
+                    within = within == side ? 0u : within;
+                    channel = channel == count ? 0u : channel;
+                    of[j].load(scales, shifts, channel * a.strides[2][0], channel * a.strides[3][0], a);
+                }
             }
         }
         if (at + uint(V::N) <= n) {

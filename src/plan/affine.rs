@@ -52,7 +52,9 @@ pub struct AffineArguments {
     pub together: u32,
     /// Whether scale and shift are f32 where x is narrower.
     pub single: [u32; 2],
-    pub reserved: u32,
+    /// Channels: whether each element has a channel of its own, and vectors of elements have vectors of scale and shift,
+    /// aligned to 16 bytes as well.
+    pub adjacent: u32,
 }
 
 /// The tensors of a pass. A forward pass takes x for g, an op without a scale takes shift in its place.
@@ -127,6 +129,19 @@ impl AffinePlan {
         let arguments = &mut launch.arguments;
         arguments.rank = launch.dims.len() as u32;
         arguments.single = single.map(u32::from);
+        let vectors = |(l, single): (&Layout, bool)| {
+            let size = if single {
+                dtype.size_in_bytes().max(4)
+            } else {
+                dtype.size_in_bytes()
+            };
+            l.stride()[0] == 1 && (l.start_offset() * size).is_multiple_of(VECTOR)
+        };
+        let adjacent = launch.path == AffinePath::Channels
+            && launch.dims[1] == 1
+            && launch.dims[0].is_multiple_of(VECTOR / dtype.size_in_bytes())
+            && [(scale, single[0]), (shift, single[1])].into_iter().all(vectors);
+        arguments.adjacent = u32::from(adjacent);
         for (d, &dim) in launch.dims.iter().enumerate() {
             arguments.dims[d] = dim as u64;
             if launch.path != AffinePath::Strided64 {

@@ -25,7 +25,47 @@ pub const ALL: &[Test] = &[
     ("affine_empty", |m| fused::empty(m)),
     ("affine_any_number_of_multiprocessors", multiprocessors),
     ("affine_far_strides", far_strides),
+    ("affine_vectors_of_parameters", vectors_of_parameters),
 ];
+
+/// Scale and shift are read by the vector where channels come last, side by side, aligned, and no vector goes across the last.
+fn vectors_of_parameters(m: &Machine) {
+    let adjacent = |dims: (usize, usize), axis: usize, dtype: DType, offsets: [usize; 2], single: bool| {
+        let x = Layout::contiguous(dims);
+        let [scale, shift] = offsets.map(|offset| {
+            let channels = x.dims()[axis];
+            Layout::contiguous_with_offset(channels, offset)
+        });
+        let layouts = AffineLayouts {
+            x: &x,
+            g: &x,
+            scale: &scale,
+            shift: &shift,
+        };
+        let pass = AffinePass::Forward;
+        AffinePlan::new(
+            Fused::MishAffine,
+            pass,
+            dtype,
+            layouts,
+            [single; 2],
+            axis,
+            m.target(),
+        )
+        .unwrap()
+        .unwrap()
+        .arguments
+        .adjacent
+    };
+    assert_eq!(adjacent((5, 24), 1, DType::F16, [0, 0], false), 1);
+    assert_eq!(adjacent((5, 24), 1, DType::F16, [8, 16], false), 1);
+    assert_eq!(adjacent((5, 24), 1, DType::F16, [4, 0], true), 1);
+    assert_eq!(adjacent((5, 24), 1, DType::F16, [0, 4], false), 0);
+    assert_eq!(adjacent((5, 24), 1, DType::F16, [2, 0], true), 0);
+    assert_eq!(adjacent((5, 20), 1, DType::F16, [0, 0], false), 0);
+    assert_eq!(adjacent((5, 20), 1, DType::F32, [4, 0], true), 1);
+    assert_eq!(adjacent((24, 5), 0, DType::F32, [0, 0], true), 0);
+}
 
 /// Sums are spread over more or fewer threads; elements are not to notice.
 fn multiprocessors(m: &Machine) {

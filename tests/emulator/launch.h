@@ -94,7 +94,7 @@ static void each_thread(const Launch &launch, uint32_t threads, Region *memory, 
 #define ARGUMENTS AffineArguments
 #define FIELDS(FIELD) \
     FIELD(n) FIELD(dims) FIELD(strides) FIELD(multipliers) FIELD(shifts) FIELD(rank) FIELD(parts) FIELD(together) \
-    FIELD(single) FIELD(reserved)
+    FIELD(single) FIELD(adjacent)
 #else
 #define ARGUMENTS Arguments
 #define FIELDS(FIELD) \

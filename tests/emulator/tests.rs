@@ -63,7 +63,7 @@ fn arguments(m: &Machine) {
 pub fn affine_arguments(m: &Machine) {
     check_layout(
         m,
-        layout!(AffineArguments: n dims strides multipliers shifts rank parts together single reserved),
+        layout!(AffineArguments: n dims strides multipliers shifts rank parts together single adjacent),
     );
 }
 
