@@ -77,11 +77,7 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
     if let Some(plan) = plan {
         let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
-        let views: Vec<_> = operands
-            .iter()
-            .zip(plan.offsets)
-            .map(|(slice, start)| slice.slice(start..))
-            .collect();
+        let views: [_; N] = std::array::from_fn(|i| operands[i].slice(plan.offsets[i]..));
         let mut launch = kernel.builder();
         for view in &views {
             launch.arg(view);

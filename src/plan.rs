@@ -119,6 +119,19 @@ impl<const N: usize> Plan<N> {
         if n == 0 {
             return Ok(None);
         }
+        let kernel = |path| kernel_name(function, dtype, path).expect("the dtype was checked");
+        let vector = VECTOR / dtype.size_in_bytes();
+        let aligned = |l: &Layout| l.is_contiguous() && l.start_offset().is_multiple_of(vector);
+        let parameters = (function.activation, dtype, op);
+        if layouts.into_iter().all(aligned) {
+            return Ok(Some(Self {
+                kernel: kernel(Path::Contiguous),
+                path: Path::Contiguous,
+                offsets: layouts.map(Layout::start_offset),
+                arguments: Arguments::contiguous(n).with_parameters(parameters)?,
+                grid: target.grid(n / vector),
+            }));
+        }
         let shape = Collapsed::new(dims, layouts);
         if shape.dims.len() > MAX_DIMS {
             bail!(
@@ -126,21 +139,13 @@ impl<const N: usize> Plan<N> {
                 shape.dims.len()
             )
         }
-        let path = choose(&shape, dtype.size_in_bytes());
-        let items = match path {
-            Path::Contiguous => n / (VECTOR / dtype.size_in_bytes()),
-            _ => n,
-        };
+        let path = strided(&shape, n);
         Ok(Some(Self {
-            kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
+            kernel: kernel(path),
             path,
             offsets: shape.offsets,
-            arguments: Arguments::new(n, &shape, path == Path::Strided32).with_parameters(
-                function.activation,
-                dtype,
-                op,
-            )?,
-            grid: target.grid(items),
+            arguments: Arguments::strided(n, &shape, path == Path::Strided32).with_parameters(parameters)?,
+            grid: target.grid(n),
         }))
     }
 }
@@ -165,21 +170,10 @@ impl Plan<1> {
     }
 }
 
-fn choose<const N: usize>(shape: &Collapsed<N>, size: usize) -> Path {
-    let contiguous = shape.dims.len() == 1 && shape.strides.iter().all(|s| s[0] == 1);
-    if contiguous
-        && shape
-            .offsets
-            .iter()
-            .all(|offset| (offset * size).is_multiple_of(VECTOR))
-    {
-        return Path::Contiguous;
-    }
-    let n: usize = shape.dims.iter().product();
-    if n <= INDEX_32 && shape.strides.iter().all(|s| reach(&shape.dims, s) < INDEX_32) {
-        Path::Strided32
-    } else {
-        Path::Strided64
+fn strided<const N: usize>(shape: &Collapsed<N>, n: usize) -> Path {
+    match n <= INDEX_32 && shape.strides.iter().all(|s| reach(&shape.dims, s) < INDEX_32) {
+        true => Path::Strided32,
+        false => Path::Strided64,
     }
 }
 

@@ -38,11 +38,18 @@ const BETA_32: std::ops::RangeInclusive<f64> = 1.0 / BETA_MAX..=BETA_MAX;
 const BETA_MAX: f64 = (1u64 << 60) as f64;
 
 impl Arguments {
-    pub(super) fn new<const N: usize>(n: usize, shape: &Collapsed<N>, with_divisors: bool) -> Self {
-        let mut arguments = Self {
+    /// Of operands that all have their elements side by side.
+    pub(super) fn contiguous(n: usize) -> Self {
+        Self {
             n: n as u64,
-            rank: shape.dims.len() as u32,
             ..Self::default()
+        }
+    }
+
+    pub(super) fn strided<const N: usize>(n: usize, shape: &Collapsed<N>, with_divisors: bool) -> Self {
+        let mut arguments = Self {
+            rank: shape.dims.len() as u32,
+            ..Self::contiguous(n)
         };
         for (d, &dim) in shape.dims.iter().enumerate() {
             arguments.dims[d] = dim as u64;
@@ -57,7 +64,10 @@ impl Arguments {
     }
 
     /// With softplus' parameters, as far as the activation has any.
-    pub(super) fn with_parameters(mut self, activation: Activation, dtype: DType, op: &str) -> Result<Self> {
+    pub(super) fn with_parameters(
+        mut self,
+        (activation, dtype, op): (Activation, DType, &str),
+    ) -> Result<Self> {
         let softplus = match activation {
             Activation::Softplus(softplus) => softplus,
             _ => Softplus::default(),
