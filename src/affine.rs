@@ -67,8 +67,8 @@ impl Fused {
 ///
 /// `xs` has any shape of rank 1 or more, any layout, and is f16, bf16, f32 or f64. `scale` and `shift` have the shape
 /// (n,) with n the size of `dim`, any layout, and the dtype of `xs` or f32. The result is contiguous and of the shape
-/// and dtype of `xs`. 16-bit types are computed in f32 throughout: `xs·scale + shift` is rounded once to f32, and
-/// Mish of that once to the result; in f32 and f64 Mish has the accuracy of [`mish`](crate::mish()).
+/// and dtype of `xs`. In 16-bit types `xs·scale + shift` is rounded once to f32, and Mish of that once to the result, but for what f32 is
+/// off by (0.5014 ulp in all); in f32 and f64 Mish has the accuracy of [`mish`](crate::mish()).
 ///
 /// Differentiable once in all three arguments; only they are kept for backward. The gradient of `xs` is one pass, those
 /// of `scale` and `shift` are one more, with sums in f64 on the CPU and compensated sums on a GPU. A second derivative is

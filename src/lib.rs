@@ -34,7 +34,7 @@ use candle_core::{Module, Result, Tensor};
 /// Mish, `x · tanh(softplus(x))`, of every element.
 ///
 /// Any shape and layout, f16, bf16, f32 or f64; the result is contiguous and of the same shape and dtype.
-/// Differentiable twice; only `xs` is kept for backward. Half types are correctly rounded, f32 is within 1.5 ulp and
+/// Differentiable twice; only `xs` is kept for backward. Half types are correctly rounded, f32 is within 1.5 ulp (2 on a GPU) and
 /// f64 within 2 ulp of the true value, in both tails too.
 ///
 /// ```
@@ -48,7 +48,8 @@ use candle_core::{Module, Result, Tensor};
 /// ```
 ///
 /// # Errors
-/// `UnsupportedDTypeForOp` for other dtypes.
+/// `UnsupportedDTypeForOp` for other dtypes. If there is no memory for the result, or none could be addressed; if `xs` has more
+/// elements than its storage; on a GPU if more than 8 dims are left after those that can be merged have been.
 pub fn mish(xs: &Tensor) -> Result<Tensor> {
     Mish.forward(xs)
 }
@@ -65,8 +66,11 @@ pub fn softplus(xs: &Tensor) -> Result<Tensor> {
 /// The same test chooses the branch of the derivative. PyTorch's defaults are `beta` 1 and `threshold` 20; an
 /// infinite threshold means none.
 ///
+/// With a β other than 1, half types on a GPU are within 0.5014 ulp.
+///
 /// # Errors
-/// As for [`mish`]; and if `beta` is zero or not finite, or `threshold` is NaN.
+/// As for [`mish`]; and if `beta` is zero or not finite, or `threshold` is NaN, or if the magnitude of `beta` is not within 2⁻⁶⁰ to 2⁶⁰ on
+/// a GPU in f16, bf16 or f32.
 pub fn softplus_with(xs: &Tensor, beta: f64, threshold: f64) -> Result<Tensor> {
     Softplus::new(beta, threshold)?.forward(xs)
 }

@@ -30,6 +30,9 @@ pub(crate) fn compute_dtype(dtype: DType) -> Option<DType> {
 ///
 /// Its own backward is the same op: ∂/∂g is the derivative of order k applied to (x, G), and ∂/∂x the one
 /// of order k+1 applied to (x, g·G).
+///
+/// x and g have any layout, and shape and dtype in common: `ShapeMismatchBinaryOp` and `DTypeMismatchBinaryOp` otherwise. Other errors,
+/// dtypes and the result's layout are as for [`mish`](crate::mish()); f32 is within 2.5 ulp (3 on a GPU) with g = 1, f64 within 3.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Derivative {
     activation: Activation,

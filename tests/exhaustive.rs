@@ -1,4 +1,4 @@
-//! All 2³² inputs of f32: `cargo test --release --test exhaustive -- --ignored --nocapture`. Some 350 s of
+//! All 2³² inputs of f32: `cargo test --release --test exhaustive -- --ignored --nocapture`. Some 200 s of
 //! processor time on a Zen 3 with AVX2, shared by all cores; several times as much without `--release`.
 
 mod support;

@@ -1,7 +1,7 @@
 //! Functions of f16 and bf16 by table: what all 65,536 inputs become.
 //!
 //! A table is made by the kernels that compute, so which of the two an element goes through shows in nothing but the time.
-//! In the caches a core looks up 2.6 to 4.9·10⁹ elements per second, whatever the function. With AVX2 it computes less than half as
+//! In the caches a core looks up 2.6 to 5.4·10⁹ elements per second, whatever the function. With AVX2 it computes less than half as
 //! many of mish′, and less than a tenth of a second derivative: `docs/cpu-notes.md` has the figures.
 //!
 //! `table/steps.rs` looks up several at a time, `table/products.rs` multiplies what it looks up, `table/kept.rs` has the tables
