@@ -129,7 +129,7 @@ __device__ __forceinline__ double threshold(double, const Arguments &a) { return
 template <typename F, int K> struct Thresholded {
     static constexpr int ORDER = K;
     template <typename E, typename T> static __device__ __forceinline__ T eval(E e, T x, const Arguments &a) {
-        return if_gt(x, threshold(x, a), beyond_threshold<K>(x), F::eval(e, x));
+        return if_gt(x, threshold(x, a), above_threshold<K>(x), F::eval(e, x));
     }
 };
 

@@ -81,7 +81,7 @@ template <typename F, int K> struct Plain {
 template <typename F, int K> struct Thresholded {
     MISH_CONSTANT int ORDER = K;
     template <typename E> static MISH_INLINE float eval(E e, float x, constant Arguments &a) {
-        return if_gt(x, a.threshold, beyond_threshold<K>(x), F::eval(e, x));
+        return if_gt(x, a.threshold, above_threshold<K>(x), F::eval(e, x));
     }
 };
 

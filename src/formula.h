@@ -294,7 +294,7 @@ template <typename T> struct Parameters {
 };
 
 // What PyTorch has in its place beyond the threshold: x, 1 or 0.
-template <int ORDER, typename T> MISH_INLINE T beyond_threshold(T x) { return ORDER == 0 ? x : T(ORDER == 1); }
+template <int ORDER, typename T> MISH_INLINE T above_threshold(T x) { return ORDER == 0 ? x : T(ORDER == 1); }
 
 template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Parameters<T> p) {
     typedef Real<T> R;
@@ -323,7 +323,7 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
         smooth = sigmoid_d1(exp_twin(minus_abs(u.high), away), early ? p.beta : T(1)) * (early ? T(1) : p.beta);
     }
     // PyTorch's test: a single product, in float unless the tensor is double.
-    return if_gt(u.high, p.threshold, beyond_threshold<ORDER>(x), smooth);
+    return if_gt(u.high, p.threshold, above_threshold<ORDER>(x), smooth);
 }
 
 }  // namespace candle_mish
