@@ -11,8 +11,9 @@ use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVIC
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, DevicePtrMut, DeviceRepr, LaunchConfig, PushKernelArg,
 };
-use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, WrapErr};
+use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result, WithDType};
+use std::sync::{PoisonError, RwLock};
 
 const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/activations.ptx"));
 /// candle keeps modules by this name, per device, for all crates of the process.
@@ -76,7 +77,9 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that allocates.
     let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
     if let Some(plan) = plan {
-        let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
+        let kernel = in_turn(device, MODULE, || {
+            device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+        })?;
         let views: [_; N] = std::array::from_fn(|i| operands[i].slice(plan.offsets[i]..));
         let mut launch = kernel.builder();
         for view in &views {
@@ -121,7 +124,9 @@ fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
     let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, target(device)?)? else {
         return Ok(());
     };
-    let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
+    let kernel = in_turn(device, MODULE, || {
+        device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+    })?;
     let stream = device.cuda_stream();
     let mut view = x.slice_mut(plan.offsets[0]..);
     let (pointer, _written) = view.device_ptr_mut(&stream);
@@ -133,6 +138,27 @@ fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
     // it writes the same one, and the elements of the layout lie within the storage, each in a place of its own.
     unsafe { launch.launch(config(plan.grid)) }.w()?;
     Ok(())
+}
+
+/// What `find` returns, a kernel of a module. candle loads a module for every thread that finds none, and keeps the last: so that
+/// no kernel is queued of one that is unloaded, a module that has not been loaded is looked for by one thread at a time.
+fn in_turn<K>(device: &CudaDevice, module: &'static str, find: impl Fn() -> Result<K>) -> Result<K> {
+    static LOADED: RwLock<Vec<(DeviceId, &str)>> = RwLock::new(Vec::new());
+    let key = (device.id(), module);
+    // Whoever panics while holding the lock leaves the list whole.
+    let is_loaded = LOADED
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .contains(&key);
+    if is_loaded {
+        return find();
+    }
+    let mut loaded = LOADED.write().unwrap_or_else(PoisonError::into_inner);
+    let kernel = find()?;
+    if !loaded.contains(&key) {
+        loaded.push(key);
+    }
+    Ok(kernel)
 }
 
 fn config(grid: u32) -> LaunchConfig {

@@ -20,11 +20,13 @@ MISH_INLINE float near_root(float x, float high, float low, float reach, float o
 }
 
 // Relative errors of the polynomials: 3.3e-9, 1.4e-9, 2.5e-9.
-template <> MISH_INLINE float tanh_softplus_d2(float x) {
-    return near_root(x, -0.11740098148584366f, 1.8571042481596578e-09f, 0.125f, tanh_softplus_d2_elsewhere(x),
+MISH_INLINE float tanh_softplus_d2_within(float x, float reach) {
+    return near_root(x, -0.11740098148584366f, 1.8571042481596578e-09f, reach, tanh_softplus_d2_elsewhere(x),
                      -0.2678970082959935f, -0.056616764495802205f, 0.13755286921819482f, 0.052944164394552753f,
                      -0.038250988755920014f, -0.024633950645231363f);
 }
+// Up to here the polynomial is within 3 ulp, from here on the formula is, which is better further out.
+template <> MISH_INLINE float tanh_softplus_d2(float x) { return tanh_softplus_d2_within(x, 0.0625f); }
 template <> MISH_INLINE float mish_d2(float x) {
     float y = near_root(x, -2.2563765048980713f, 1.0853727872017771e-07f, 0.0625f, mish_d2_elsewhere(x),
                         0.1087544107316427f, 0.09898194988089547f, 0.03736189938962093f, 0.0033419409439863013f,
@@ -296,7 +298,8 @@ template <typename E, typename K = TanhSoftplusD1Constants> MISH_INLINE float ta
     return ((scaled * by_sign(x, 1.0f, t)) * r) * ((1.0f + t) * r) * Real<float>::UNSCALE;
 }
 
-template <typename E> MISH_INLINE float tanh_softplus_d2(float x) { return candle_mish::tanh_softplus_d2(x); }
+// With a longer reach all results are the nearest ones.
+template <typename E> MISH_INLINE float tanh_softplus_d2(float x) { return tanh_softplus_d2_within(x, 0.125f); }
 template <typename E> MISH_INLINE float mish_d2(float x) { return candle_mish::mish_d2(x); }
 
 }  // namespace quick

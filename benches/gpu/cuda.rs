@@ -1,6 +1,8 @@
 //! A CUDA device, timed with its events.
 
+use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
 use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
+use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::{CudaDevice, DType, Device, Result};
 
@@ -18,6 +20,19 @@ impl Gpu {
         let cuda = device.as_cuda_device()?.clone();
         // SAFETY: one stream only. Events for others would be part of what is timed.
         unsafe { cuda.disable_event_tracking() };
+        // What has been freed is kept, as PyTorch's allocator does. By default the driver takes it back whenever the device is
+        // waited for, and maps it anew within the next sample.
+        let mut threshold = u64::MAX;
+        // SAFETY: the context's device has a pool, and this attribute of it is a u64.
+        unsafe {
+            let pool = device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()).w()?;
+            mem_pool::set_attribute(
+                pool,
+                CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+                (&raw mut threshold).cast(),
+            )
+            .w()?;
+        }
         Ok((device, Self(cuda)))
     }
 

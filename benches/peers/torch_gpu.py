@@ -23,26 +23,28 @@ EAGER = {
     ("softplus", "backward"): lambda x, g: aten.softplus_backward(g, x, 1.0, 20.0),
 }
 
-# A is what is computed in.
+# A is what is computed in. PyTorch compiles without conversions of 16-bit types, and hands over ints of 32 bits.
 RAW = """
 #include <cuda_fp16.h>
 #include <cuda_bf16.h>
-extern "C" __global__ void mish_forward(const T *x, T *y, long long n) {
+extern "C" __global__ void mish_forward(const T *x, T *y, int n) {
     for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-        A v = A(x[i]);
-        y[i] = T(v * tanh(v < A(20) ? log1p(exp(v)) : v));
+        A v = WIDEN(x[i]);
+        y[i] = NARROW(v * tanh(v < A(20) ? log1p(exp(v)) : v));
     }
 }
-extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, long long n) {
+extern "C" __global__ void mish_backward(const T *x, const T *g, T *y, int n) {
     for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) {
-        A v = A(x[i]);
+        A v = WIDEN(x[i]);
         A sp = v < A(20) ? log1p(exp(v)) : v;
         A t = tanh(sp);
-        y[i] = T(A(g[i]) * (v * (A(1) - t * t) * (A(1) - exp(-sp)) + t));
+        y[i] = NARROW(WIDEN(g[i]) * (v * (A(1) - t * t) * (A(1) - exp(-sp)) + t));
     }
 }
 """
-TYPES = {"f16": "__half", "bf16": "__nv_bfloat16", "f32": "float", "f64": "double"}
+TYPES = {"f16": ("__half", "float", "__half2float", "__float2half_rn"),
+         "bf16": ("__nv_bfloat16", "float", "__bfloat162float", "__float2bfloat16_rn"),
+         "f32": ("float", "float", "", ""), "f64": ("double", "double", "", "")}
 
 
 def triton_kernels(dtype):
@@ -82,7 +84,8 @@ def triton_kernels(dtype):
 
 
 def raw_kernels(dtype):
-    source = f"#define T {TYPES[dtype]}\n#define A {'double' if dtype == 'f64' else 'float'}\n" + RAW
+    names = zip(("T", "A", "WIDEN", "NARROW"), TYPES[dtype])
+    source = "".join(f"#define {name} {value}\n" for name, value in names) + RAW
     compile_one = torch.cuda._compile_kernel  # NVRTC; PyTorch 2.9 and later
     forward, backward = (compile_one(source, f"mish_{name}") for name in ("forward", "backward"))
     blocks = 8 * torch.cuda.get_device_properties(0).multi_processor_count

@@ -1,6 +1,6 @@
 //! The fused neighbours: translates an [`AffinePlan`] into a launch.
 
-use super::{config, target};
+use super::{config, in_turn, target};
 use crate::affine::{Operands, Request};
 use crate::extent::within;
 use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
@@ -62,7 +62,9 @@ where
     let Some(plan) = plan else {
         return empty::<T, C>(request, device, lx);
     };
-    let kernel = device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)?;
+    let kernel = in_turn(device, MODULE, || {
+        device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+    })?;
     within(op, lx, x.len())?;
     within(op, lg, g.len())?;
     let [x_at, g_at, ..] = plan.offsets;

@@ -114,6 +114,8 @@ impl AffinePlan {
         }
         let AffineLayouts { x, g, scale, shift } = layouts;
         let n = element_count(op, x, dtype.size_in_bytes())?;
+        // Nothing is read of an empty tensor, which may begin anywhere.
+        let start = |l: &Layout| if n == 0 { 0 } else { l.start_offset() };
         let launch = match pass {
             AffinePass::Sums => sums([x, g], [scale, shift], axis, fused.scaled(), target),
             _ if n == 0 => None,
@@ -153,7 +155,7 @@ impl AffinePlan {
         }
         Ok(Some(Self {
             kernel: affine_kernel_name(fused, pass, dtype, launch.path).expect("the dtype was checked"),
-            offsets: [x, g, scale, shift].map(Layout::start_offset),
+            offsets: [start(x), start(g), scale.start_offset(), shift.start_offset()],
             arguments: launch.arguments,
             grid: launch.grid,
             out: launch.out,
