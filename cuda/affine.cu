@@ -38,9 +38,10 @@ __device__ __forceinline__ Vector<E> parameters(const void *values, uint32_t at,
         const uint4 *words = reinterpret_cast<const uint4 *>(static_cast<const float *>(values) + at);
 #pragma unroll
         for (int i = 0; i < Vector<E>::N / 4; ++i) {
-            uint4 w = MISH_LOAD(words + i);
-            v.v[4 * i] = __uint_as_float(w.x), v.v[4 * i + 1] = __uint_as_float(w.y);
-            v.v[4 * i + 2] = __uint_as_float(w.z), v.v[4 * i + 3] = __uint_as_float(w.w);
+            Vector<F32> four;
+            four.read(MISH_LOAD(words + i));
+#pragma unroll
+            for (int j = 0; j < 4; ++j) v.v[4 * i + j] = four.v[j];
         }
     } else {
         v.read(MISH_LOAD(reinterpret_cast<const uint4 *>(static_cast<const typename E::Word *>(values) + at)));

@@ -2,7 +2,7 @@
 // reciprocals are off by. The idea is RLIBM's (https://people.cs.rutgers.edu/~sn349/rlibm/); the search is a random walk, which starts
 // over from the minimax polynomials of docs/fits.py.
 //
-//   c++ -O3 -march=native -std=c++17 -ffp-contract=off -I src docs/search.cpp -o search && ./search [FUNCTION...]
+//   c++ -O3 -march=native -std=c++17 -ffp-contract=off -I src -I tests/emulator docs/search.cpp -o search && ./search [FUNCTION...]
 
 #include <cmath>
 #include <cstdio>
@@ -12,10 +12,8 @@
 #include <string>
 #include <vector>
 
-// A reciprocal that is off by up to two ulp; a GPU's is by one.
-static int recip_error;
-static float reciprocal(float a, float one);
-#define MISH_RECIP(a, one) reciprocal(a, one)
+#include "recip.h"
+
 #include "quick.h"
 
 namespace candle_mish {
@@ -24,25 +22,19 @@ struct BF16 {};
 }  // namespace candle_mish
 using namespace candle_mish;
 
-static float reciprocal(float a, float one) { return float_of(bits_of(one / a) + uint32_t(recip_error)); }
-
+// In ulp; a GPU's reciprocal is off by one.
 static const int RECIP_ERRORS[] = {0, -2, -1, 1, 2};
 static const int TRIES = 200000000, RESTART = 60000;
 // In ulp, before results are rounded: what a product with g leaves room for.
 static const double WORST = 10.0 / (1 << 13);
 
-// To nearest, ties to even, in a format of so many bits whose least normal number is 2^lowest; beyond the largest finite
-// number there is none in what is computed here.
-static double rounded(double y, int bits, int lowest) {
-    if (y == 0 || !std::isfinite(y)) return y;
-    double step = std::ldexp(1.0, std::max(std::ilogb(y), lowest) - bits + 1);
-    return std::nearbyint(y / step) * step;
-}
-
+// Of so many bits, with 2^lowest as its least normal number.
 struct Format {
     int bits, lowest;
     float (*widen)(uint32_t);
-    double round(double y) const { return rounded(y, bits, lowest); }
+    double ulp(double y) const { return std::ldexp(1.0, std::max(std::ilogb(y), lowest) - bits + 1); }
+    // To nearest, ties to even; nothing that is computed here is beyond the largest finite number.
+    double round(double y) const { return y == 0 || !std::isfinite(y) ? y : std::nearbyint(y / ulp(y)) * ulp(y); }
 };
 
 static float from_f16(uint32_t h) {
@@ -58,11 +50,8 @@ static const Format FORMATS[] = {{11, -14, from_f16}, {8, -126, from_bf16}};
 
 // The constants of a trial.
 struct Trial {
-    static float C0, C1, C2, C3, C4, C5, A, B, L0, L1, L2, L3, L4, L5, L6, L7, R0, R1, R2, R3, R4;
+    inline static float C0, C1, C2, C3, C4, C5, A, B, L0, L1, L2, L3, L4, L5, L6, L7, R0, R1, R2, R3, R4;
 };
-float Trial::C0, Trial::C1, Trial::C2, Trial::C3, Trial::C4, Trial::C5, Trial::A, Trial::B;
-float Trial::L0, Trial::L1, Trial::L2, Trial::L3, Trial::L4, Trial::L5, Trial::L6, Trial::L7;
-float Trial::R0, Trial::R1, Trial::R2, Trial::R3, Trial::R4;
 
 // A constant, where it starts, and how far it may move, relatively.
 struct Constant {
@@ -148,8 +137,7 @@ static double worst(const Function &f, const std::vector<Input> &all, const Inpu
         const Format &format = FORMATS[input.format];
         double y = f.exact(input.x);
         if (!(std::fabs(y) > std::ldexp(1.0, -126))) continue;
-        double ulp = std::ldexp(1.0, std::max(std::ilogb(y), format.lowest) - format.bits + 1);
-        double error = std::fabs(f.of[input.format](input.x) - y) / ulp;
+        double error = std::fabs(f.of[input.format](input.x) - y) / format.ulp(y);
         if (!(error <= largest)) largest = error, where = &input;
     }
     return largest;

@@ -35,9 +35,10 @@ template <typename E> MISH_INLINE Vector<E> parameters(device const uchar *value
         device const uint4 *words = (device const uint4 *)((device const uint *)values + at);
 #pragma unroll
         for (int i = 0; i < Vector<E>::N / 4; ++i) {
-            uint4 w = MISH_LOAD(words + i);
-            v.v[4 * i] = float_of(w.x), v.v[4 * i + 1] = float_of(w.y);
-            v.v[4 * i + 2] = float_of(w.z), v.v[4 * i + 3] = float_of(w.w);
+            Vector<F32> four;
+            four.read(MISH_LOAD(words + i));
+#pragma unroll
+            for (int j = 0; j < 4; ++j) v.v[4 * i + j] = four.v[j];
         }
     } else {
         v.read(MISH_LOAD((device const uint4 *)((device const typename E::Word *)values + at)));

@@ -119,33 +119,27 @@ impl<const N: usize> Plan<N> {
         if n == 0 {
             return Ok(None);
         }
-        let kernel = |path| kernel_name(function, dtype, path).expect("the dtype was checked");
         let vector = VECTOR / dtype.size_in_bytes();
         let aligned = |l: &Layout| l.is_contiguous() && l.start_offset().is_multiple_of(vector);
-        let parameters = (function.activation, dtype, op);
-        if layouts.into_iter().all(aligned) {
-            return Ok(Some(Self {
-                kernel: kernel(Path::Contiguous),
-                path: Path::Contiguous,
-                offsets: layouts.map(Layout::start_offset),
-                arguments: Arguments::contiguous(n).with_parameters(parameters)?,
-                grid: target.grid(n / vector),
-            }));
-        }
-        let shape = Collapsed::new(dims, layouts);
-        if shape.dims.len() > MAX_DIMS {
-            bail!(
-                "{op}: a layout of {dims:?} keeps {} dims after merging, at most {MAX_DIMS} are supported: call contiguous() first",
-                shape.dims.len()
-            )
-        }
-        let path = strided(&shape, n);
+        let (path, arguments, items) = if layouts.into_iter().all(aligned) {
+            (Path::Contiguous, Arguments::contiguous(n), n / vector)
+        } else {
+            let shape = Collapsed::new(dims, layouts);
+            if shape.dims.len() > MAX_DIMS {
+                bail!(
+                    "{op}: a layout of {dims:?} keeps {} dims after merging, at most {MAX_DIMS} are supported: call contiguous() first",
+                    shape.dims.len()
+                )
+            }
+            let path = strided(&shape, n);
+            (path, Arguments::strided(n, &shape, path == Path::Strided32), n)
+        };
         Ok(Some(Self {
-            kernel: kernel(path),
+            kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
             path,
-            offsets: shape.offsets,
-            arguments: Arguments::strided(n, &shape, path == Path::Strided32).with_parameters(parameters)?,
-            grid: target.grid(n),
+            offsets: layouts.map(Layout::start_offset),
+            arguments: arguments.with_parameters(function.activation, dtype, op)?,
+            grid: target.grid(items),
         }))
     }
 }

@@ -184,12 +184,6 @@ MISH_INLINE float to_saturation(float x) {
 // A Newton step from r ≈ 1/a.
 MISH_INLINE float refined(float r, float a) { return fused(fused(-r, a, 1.0f), r, r); }
 
-// a/b, with r = 1/b to a few ulp.
-MISH_INLINE float quotient(float a, float b, float r) {
-    float q = a * r;
-    return fused(fused(-q, b, a), r, q);
-}
-
 // T = 2m/(2 + 2m), both scaled.
 struct Gate {
     float twice_m, b;
@@ -206,17 +200,16 @@ template <typename E, typename K = MishConstants> MISH_INLINE float mish(float x
     Gate t = gate<K>(exp_of_number<K>(no_more(x, Real<float>::SATURATED)));
 #if defined(__METAL_VERSION__)
     // Metal takes a subnormal T for zero, though x·T may not be one: T is scaled, but where x is large.
-    float b = t.b * Real<float>::UNSCALE;
-    float scaled = quotient(t.twice_m, b, recip_full(b));
+    float scaled = quotient(t.twice_m, t.b * Real<float>::UNSCALE);
     return x * (scaled * by_sign(x, 1.0f, Real<float>::UNSCALE)) * by_sign(x, Real<float>::UNSCALE, 1.0f);
 #else
-    return x * quotient(t.twice_m, t.b, recip_full(t.b));
+    return x * quotient(t.twice_m, t.b);
 #endif
 }
 
 template <typename E, typename K = TanhSoftplusConstants> MISH_INLINE float tanh_softplus(float x) {
     Gate t = gate<K>(exp<K>(to_saturation(x)));
-    return quotient(t.twice_m, t.b, recip_full(t.b));
+    return quotient(t.twice_m, t.b);
 }
 
 // What t is scaled by in softplus: results in f16 end at 2^-25, those in bf16 at 2^-134.
@@ -279,8 +272,7 @@ template <typename E, typename K = MishD1Constants> MISH_INLINE float mish_d1(fl
 
 template <typename E, typename K = SoftplusD1Constants> MISH_INLINE float softplus_d1(float x) {
     float e = exp<K>(no_more(no_less(x, Real<float>::LOWEST), 2.0f * Real<float>::SATURATED));
-    float a = e + by_sign(x, K::A * ONE, K::B * ONE);
-    return quotient(e, a, recip_full(a));
+    return quotient(e, e + by_sign(x, K::A * ONE, K::B * ONE));
 }
 
 template <typename E, typename K = SoftplusD2Constants> MISH_INLINE float softplus_d2(float x) {

@@ -52,9 +52,8 @@ impl Bench {
             |calls: usize| Ok::<_, candle_core::Error>(self.gpu.time(calls, &mut call)? / calls as f64);
         sample(3)?;
         let calls = (Gpu::SAMPLE_SECONDS / sample(10)?).ceil().clamp(1.0, 1000.0) as usize;
-        let mut samples = (0..SAMPLES).map(|_| sample(calls)).collect::<Result<Vec<_>>>()?;
-        samples.sort_by(f64::total_cmp);
-        Ok(samples[SAMPLES / 2])
+        let samples = (0..SAMPLES).map(|_| sample(calls)).collect::<Result<Vec<_>>>()?;
+        Ok(median(samples))
     }
 
     fn tensor(&self, n: usize, dtype: DType) -> Result<Tensor> {
@@ -179,6 +178,11 @@ impl Bench {
         measure("relu", &|| x.relu())?;
         measure("relu, transposed", &|| transposed.relu())
     }
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
 }
 
 /// The op as candle's users write it without this crate.

@@ -2,6 +2,7 @@
 //! `ci/cuda-variants` has compiled, in grids of several sizes, in turns.
 
 use super::cuda::Gpu;
+use super::median;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
 use candle_core::cuda_backend::cudarc::driver::sys::{
     CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, CUdeviceptr,
@@ -13,7 +14,7 @@ use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::{bail, CudaDevice, DType, Device, Layout, Module, Result, Storage, Tensor};
 use candle_mish::internals::{Arguments, Function, Plan, Target, THREADS};
-use candle_mish::{Activation, Derivative};
+use candle_mish::{Activation, Derivative, Softplus};
 use indicatif::ProgressIterator;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 const N: usize = 1 << 26;
 const ROUNDS: usize = 11;
 /// Threads per multiprocessor, in 256s, at most; without a bound no thread has to loop.
-const GRIDS: [u32; 5] = [8, 16, 32, 64, u32::MAX / 4096];
+const GRIDS: [Option<u32>; 5] = [Some(8), Some(16), Some(32), Some(64), None];
 
 /// A variant of all kernels.
 struct Variant {
@@ -39,7 +40,7 @@ struct Launch {
 pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
     let cuda = device.as_cuda_device()?;
     let variants = variants(cuda, folder)?;
-    let functions = [Activation::Mish, Activation::ALL[1]]
+    let functions = [Activation::Mish, Softplus::default().into()]
         .into_iter()
         .flat_map(|activation| [0, 1].map(|order| Function { activation, order }));
     let kernels: Vec<_> = functions
@@ -81,11 +82,7 @@ pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
     println!("| --- | ---: | ---: |{}", " ---: |".repeat(kernels.len()));
     for ((name, grid), row) in &rows {
         let cells: Vec<_> = row.iter().map(|percent| format!("{percent:.1}")).collect();
-        let grid = if *grid > 64 {
-            "all".to_string()
-        } else {
-            grid.to_string()
-        };
+        let grid = grid.map_or("all".to_string(), |grid| grid.to_string());
         println!("| {name} | {grid} | {:.1} | {} |", worst(row), cells.join(" | "));
     }
     Ok(())
@@ -94,11 +91,8 @@ pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
 fn variants(device: &CudaDevice, folder: &Path) -> Result<Vec<Variant>> {
     let mut paths = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
-        .filter(|path: &Result<_>| {
-            path.as_ref()
-                .map_or(true, |p| p.extension().is_some_and(|e| e == "ptx"))
-        })
         .collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "ptx"));
     paths.sort();
     if paths.is_empty() {
         bail!("{} has no .ptx: ci/cuda-variants makes them", folder.display())
@@ -185,11 +179,12 @@ impl Call {
                 .get_attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)
                 .w()? as u32;
             for grid in GRIDS {
-                let most = grid.saturating_mul(units).saturating_mul(THREADS) / threads;
+                let blocks = items.div_ceil(threads);
+                let most = grid.map_or(blocks, |grid| grid * units * THREADS / threads);
                 let launch = Launch {
                     function: function.clone(),
                     config: LaunchConfig {
-                        grid_dim: (items.div_ceil(threads).min(most), 1, 1),
+                        grid_dim: (blocks.min(most), 1, 1),
                         block_dim: (threads, 1, 1),
                         shared_mem_bytes: 0,
                     },
@@ -228,11 +223,6 @@ fn column(device: &Device, gpu: &Gpu, variants: &[Variant], f: Function, dtype: 
     let moved = ((call.operands.len() + 1) * bytes) as f64;
     let percent = |samples| 100.0 * moved / median(samples) / copied;
     Ok(samples.into_iter().map(percent).collect())
-}
-
-fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
 }
 
 /// Where a contiguous tensor begins.

@@ -64,10 +64,7 @@ impl Arguments {
     }
 
     /// With softplus' parameters, as far as the activation has any.
-    pub(super) fn with_parameters(
-        mut self,
-        (activation, dtype, op): (Activation, DType, &str),
-    ) -> Result<Self> {
+    pub(super) fn with_parameters(mut self, activation: Activation, dtype: DType, op: &str) -> Result<Self> {
         let softplus = match activation {
             Activation::Softplus(softplus) => softplus,
             _ => Softplus::default(),
