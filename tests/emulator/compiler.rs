@@ -11,6 +11,8 @@ pub struct Kernels {
     pub gpu: Gpu,
     pub source: Source,
     compiler: Option<String>,
+    /// What `ci/cuda-ptx` has made of the PTX of both CUDA sources: kernels in the place of the sources' own.
+    ptx: Option<PathBuf>,
     library: OnceLock<Result<PathBuf, String>>,
     spliced: OnceLock<Result<PathBuf, String>>,
 }
@@ -21,6 +23,9 @@ impl Kernels {
             gpu,
             source,
             compiler: find(gpu),
+            ptx: std::env::var_os("EMULATED_PTX")
+                .filter(|_| gpu == Gpu::Cuda)
+                .map(PathBuf::from),
             library: OnceLock::new(),
             spliced: OnceLock::new(),
         }
@@ -29,6 +34,11 @@ impl Kernels {
     /// Without one, the tests are ignored.
     pub fn has_compiler(&self) -> bool {
         self.compiler.is_some()
+    }
+
+    /// Whether its kernels are those of PTX.
+    pub fn are_ptx(&self) -> bool {
+        self.ptx.is_some()
     }
 
     /// Whether MSL's address spaces are told apart.
@@ -73,6 +83,10 @@ impl Kernels {
         match self.gpu {
             Gpu::Cuda => {
                 command.arg("-std=c++17");
+                if let Some(folder) = &self.ptx {
+                    let name = format!("{:?}.h", self.source).to_lowercase();
+                    command.arg(format!("-DEMULATED_PTX={:?}", folder.join(name)));
+                }
             }
             Gpu::Metal => {
                 // MSL is C++14 and has no double.

@@ -8,6 +8,11 @@
 
 #include "launch.h"
 
+// The same kernels, from PTX, as ci/ptx/translate.py makes them, with `ptx_` in front of their names.
+#if defined(EMULATED_PTX)
+#include EMULATED_PTX
+#endif
+
 ARGUMENTS_LAYOUT
 EXPORT uint64_t made_up_bits(uint64_t index, uint64_t size) { return made_up(index, size); }
 EXPORT uint32_t threads() { return THREADS; }
@@ -23,7 +28,14 @@ EXPORT void emulate(void *kernel, const Launch *launch, Region *memory, Report *
     gridDim = Coordinate{launch->grid, 1, 1};
     each_thread(*launch, THREADS, memory, result, [&](uint32_t block, uint32_t thread) {
         blockIdx = Coordinate{block, 0, 0}, threadIdx = Coordinate{thread, 0, 0};
+#if defined(EMULATED_PTX)
+        void *parameters[8];
+        for (uint32_t i = 0; i < launch->pointer_count; ++i) parameters[i] = const_cast<uint64_t *>(launch->pointers + i);
+        parameters[launch->pointer_count] = const_cast<void *>(launch->arguments);
+        ((void (*)(void *const *))kernel)(parameters);
+#else
         // Arguments go by value.
         call(kernel, *launch, *static_cast<const ARGUMENTS *>(launch->arguments));
+#endif
     });
 }

@@ -37,3 +37,5 @@ static inline uint16_t bf16_of(float v) {
     if ((b & 0x7fffffff) > 0x7f800000) return 0x7fff;
     return uint16_t((b + 0x7fff + (b >> 16 & 1)) >> 16);
 }
+
+static inline float float_of_bf16(uint16_t h) { return bit_cast<float>(uint32_t(h) << 16); }

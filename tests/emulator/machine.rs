@@ -1,6 +1,7 @@
 //! Runs plans on the emulated device, as `src/cuda.rs` and `src/metal.rs` do on a real one, and checks every access to
 //! memory.
 
+use super::compiler::Kernels;
 use super::gpu::{planned, Gpu};
 use super::memory::{Region, Report, Writes, BASES};
 use super::metal::{self, Slice};
@@ -13,7 +14,7 @@ use half::{bf16, f16};
 use libloading::{Library, Symbol};
 use std::ffi::c_void;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// `struct Launch` of launch.h.
 #[repr(C)]
@@ -34,9 +35,7 @@ type Emulate = unsafe extern "C" fn(*mut c_void, *const Launch, *mut Region, *mu
 
 /// A device of the given size.
 pub struct Machine {
-    gpu: Gpu,
-    source: Source,
-    path: PathBuf,
+    kernels: Arc<Kernels>,
     library: Library,
     target: Target,
     /// By how many ulps its approximate reciprocal is off.
@@ -45,26 +44,25 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn new(gpu: Gpu, source: Source, path: &Path, units: u32) -> Self {
+    pub fn new(kernels: &Arc<Kernels>, units: u32) -> std::result::Result<Self, String> {
+        let path = kernels.library()?;
         // SAFETY: the library has been compiled from this repository and runs nothing when it is loaded.
-        let library = unsafe { Library::new(path) }.expect("the emulator's library");
-        let double = gpu.double();
-        Self {
-            gpu,
-            source,
-            path: path.into(),
+        let library = unsafe { Library::new(path) }.map_err(|error| error.to_string())?;
+        let double = kernels.gpu.double();
+        Ok(Self {
+            kernels: kernels.clone(),
             library,
             target: Target { units, double },
             recip: 0,
             flush: false,
-        }
+        })
     }
 
     /// Another device that runs the same kernels.
     pub fn variant(&self, units: u32, recip: i32) -> Self {
         Self {
             recip,
-            ..Self::new(self.gpu, self.source, &self.path, units)
+            ..Self::new(&self.kernels, units).expect("the emulator's library, once more")
         }
     }
 
@@ -77,14 +75,19 @@ impl Machine {
     }
 
     pub fn gpu(&self) -> Gpu {
-        self.gpu
+        self.kernels.gpu
+    }
+
+    /// Whether its kernels are those of PTX.
+    pub fn is_ptx(&self) -> bool {
+        self.kernels.are_ptx()
     }
 
     /// Every kernel that a plan can name.
     pub fn kernels(&self) -> Vec<String> {
-        match self.source {
-            Source::Activations => self.gpu.kernels(),
-            Source::Affine => self.gpu.affine_kernels(),
+        match self.kernels.source {
+            Source::Activations => self.gpu().kernels(),
+            Source::Affine => self.gpu().affine_kernels(),
         }
     }
 
@@ -99,6 +102,16 @@ impl Machine {
     pub unsafe fn function<F>(&self, name: &str) -> Option<Symbol<'_, F>> {
         // SAFETY: the caller vouches for the type.
         unsafe { self.library.get(name.as_bytes()) }.ok()
+    }
+
+    /// The address of a kernel.
+    pub fn kernel(&self, name: &str) -> Option<*mut c_void> {
+        let prefix = if self.is_ptx() { "ptx_" } else { "" };
+        // SAFETY: only the address is looked up.
+        unsafe {
+            self.function::<*mut c_void>(&format!("{prefix}{name}"))?
+                .try_as_raw_ptr()
+        }
     }
 
     /// Blocks `blocks` of a plan's grid; regions are the operands' and the output's.
@@ -129,7 +142,7 @@ impl Machine {
         out: Slice,
         arguments: &A,
     ) -> Vec<u64> {
-        match self.gpu {
+        match self.gpu() {
             Gpu::Cuda => {
                 let address = |(region, offset): &Slice| region.base + *offset as u64;
                 operands.iter().chain([&out]).map(address).collect()
@@ -169,9 +182,9 @@ impl Machine {
         // are valid for their windows.
         unsafe {
             let emulate = self.function::<Emulate>("emulate").expect("emulate");
-            let address = self.function::<*mut c_void>(kernel);
-            let address = address.unwrap_or_else(|| panic!("there is no kernel {kernel}"));
-            let address = address.try_as_raw_ptr().expect("an address");
+            let address = self
+                .kernel(kernel)
+                .unwrap_or_else(|| panic!("there is no kernel {kernel}"));
             emulate(address, &launch, regions.as_mut_ptr(), &mut report);
         }
         report
@@ -225,12 +238,10 @@ impl Machine {
 
 impl Backend for Machine {
     fn name(&self) -> String {
-        let (units, recip) = (self.target.units, self.recip);
+        let (gpu, units, recip) = (self.gpu(), self.target.units, self.recip);
+        let ptx = if self.is_ptx() { " from PTX" } else { "" };
         let flush = if self.flush { ", flushing to zero" } else { "" };
-        format!(
-            "emulated {:?}, {units} multiprocessors, reciprocal off by {recip}{flush}",
-            self.gpu
-        )
+        format!("emulated {gpu:?}{ptx}, {units} multiprocessors, reciprocal off by {recip}{flush}")
     }
 
     fn side(&self) -> Side {

@@ -38,7 +38,7 @@ fn main() {
     conclusion.exit();
 }
 
-type Run = Box<dyn FnOnce(&Kernels) -> Result<(), Failed> + Send>;
+type Run = Box<dyn FnOnce(&Arc<Kernels>) -> Result<(), Failed> + Send>;
 
 fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
     let trial = |name: &str, run: Run| {
@@ -47,8 +47,7 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
         Trial::test(name, move || run(&kernels)).with_ignored_flag(ignored)
     };
     // Two multiprocessors: loops over a grid repeat from 16 Ki elements on.
-    let machine =
-        |kernels: &Kernels| Ok::<_, Failed>(Machine::new(kernels.gpu, kernels.source, kernels.library()?, 2));
+    let machine = |kernels: &Arc<Kernels>| Ok::<_, Failed>(Machine::new(kernels, 2)?);
     let on_machine = |name: &str, test: fn(&Machine)| {
         trial(
             name,
@@ -57,7 +56,7 @@ fn trials(kernels: &Arc<Kernels>) -> Vec<Trial> {
     };
     let shared = |(name, test): &checks::Test| {
         let test = *test;
-        let run = move |kernels: &Kernels| {
+        let run = move |kernels: &Arc<Kernels>| {
             let machine = machine(kernels)?;
             let double = kernels.gpu.double();
             outcome(|| {

@@ -1,0 +1,52 @@
+// What translated kernels are written in, where they run on driver.cpp. It includes the translation.
+
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "half.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+// In the driver:
+struct Coordinate {
+    uint32_t x, y, z;
+};
+extern thread_local Coordinate threadIdx, blockIdx, blockDim, gridDim;
+// Where these bytes of device memory are, or a place that takes the access after it has been reported.
+uint8_t *device_memory(uint64_t address, uint64_t bytes, bool write);
+uint8_t *shared_memory(uint64_t offset, uint64_t bytes);
+enum Fault : uint32_t { OUT_OF_BOUNDS };
+void fail(Fault fault, uint64_t address);
+// Every thread of the block; every thread of the warp, the value of the one whose lane differs by `mask`.
+void barrier();
+uint32_t shuffle_xor(uint32_t value, uint32_t mask);
+
+template <typename V> static inline V load(const V *p) {
+    V value;
+    std::memcpy(&value, device_memory(uint64_t(p), sizeof(V), false), sizeof(V));
+    return value;
+}
+template <typename V> static inline void store(V *p, V value) {
+    std::memcpy(device_memory(uint64_t(p), sizeof(V), true), &value, sizeof(V));
+}
+template <typename V> static inline V shared_load(const V *p) {
+    V value;
+    std::memcpy(&value, shared_memory(uint64_t(p), sizeof(V)), sizeof(V));
+    return value;
+}
+template <typename V> static inline void shared_store(V *p, V value) {
+    std::memcpy(shared_memory(uint64_t(p), sizeof(V)), &value, sizeof(V));
+}
+
+// 1/a, off by −1, 0 or 1 ulp, which it is depends on a; subnormal numbers are flushed, as rcp.approx.ftz has it.
+static inline float approximate_reciprocal(float a, float one) {
+    float r = one / a;
+    if (std::isnan(r) || std::isinf(r)) return r;
+    if (std::fabs(a) < 0x1p-126f) return std::copysign(INFINITY, a);
+    if (std::fabs(r) < 0x1p-126f) return std::copysign(0.0f, r);
+    uint32_t off = (bit_cast<uint32_t>(a) * 0x9E3779B9u >> 16) % 3;
+    return bit_cast<float>(bit_cast<uint32_t>(r) + off - 1);
+}
