@@ -6,7 +6,7 @@
 //!   cargo bench --features cuda --bench gpu -- --first-calls
 //!   ncu … cargo bench --features cuda --bench gpu -- --once --sizes 67108864
 //! and the same with metal; with cuda also what else the contiguous kernels could be launched like (variants.rs):
-//!   ci/cuda-variants FOLDER && cargo bench --features cuda --bench gpu -- --variants FOLDER
+//!   ci/cuda-variants FOLDER && cargo bench --features cuda --bench gpu -- --variants FOLDER [--sizes 67108864]
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -200,19 +200,21 @@ fn main() -> Result<()> {
         .iter()
         .position(|a| a == "--sizes")
         .and_then(|i| arguments.get(i + 1));
-    let sizes: Vec<usize> = match sizes {
-        Some(list) => list
-            .split(',')
-            .map(|n| n.parse().expect("--sizes takes numbers of elements"))
-            .collect(),
-        None => SIZES.into_iter().filter(|n| *n <= Gpu::LARGEST).collect(),
-    };
+    let chosen: Option<Vec<usize>> = sizes.map(|list| {
+        let numbers = list.split(',').map(str::parse);
+        numbers
+            .collect::<std::result::Result<_, _>>()
+            .expect("--sizes takes numbers of elements")
+    });
     let (device, gpu) = Gpu::open()?;
     #[cfg(feature = "cuda")]
     if let Some(at) = arguments.iter().position(|a| a == "--variants") {
         let folder = arguments.get(at + 1).expect("--variants takes a folder");
-        return variants::run(&device, &gpu, folder.as_ref());
+        let n = chosen.map_or(variants::N, |sizes| sizes[0]);
+        return variants::run(&device, &gpu, folder.as_ref(), n);
     }
+    let all = || SIZES.into_iter().filter(|n| *n <= Gpu::LARGEST).collect();
+    let sizes = chosen.unwrap_or_else(all);
     let bench = Bench {
         device,
         gpu,

@@ -19,7 +19,8 @@ use indicatif::ProgressIterator;
 use std::path::Path;
 use std::sync::Arc;
 
-const N: usize = 1 << 26;
+/// Elements, where nobody asks for others.
+pub const N: usize = 1 << 26;
 const ROUNDS: usize = 11;
 /// Threads per multiprocessor, in 256s, at most; without a bound no thread has to loop.
 const GRIDS: [Option<u32>; 5] = [Some(8), Some(16), Some(32), Some(64), None];
@@ -36,8 +37,8 @@ struct Launch {
     config: LaunchConfig,
 }
 
-/// Times all kernels with the variants in a folder, and prints percents of the copy, the best worst one first.
-pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
+/// Times all kernels on n elements with the variants in a folder, and prints percents of the copy, the best worst one first.
+pub fn run(device: &Device, gpu: &Gpu, folder: &Path, n: usize) -> Result<()> {
     let cuda = device.as_cuda_device()?;
     let variants = variants(cuda, folder)?;
     let functions = [Activation::Mish, Softplus::default().into()]
@@ -49,7 +50,7 @@ pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
     let columns = kernels
         .iter()
         .progress()
-        .map(|(f, dtype)| column(device, gpu, &variants, *f, *dtype))
+        .map(|(f, dtype)| column(device, gpu, &variants, *f, *dtype, n))
         .collect::<Result<Vec<_>>>()?;
 
     let mut rows: Vec<_> = variants
@@ -68,8 +69,7 @@ pub fn run(device: &Device, gpu: &Gpu, folder: &Path) -> Result<()> {
     };
     rows.sort_by(|(_, a), (_, b)| worst(b).total_cmp(&worst(a)));
     println!(
-        "Percents of the copy at {} Mi elements, median of {ROUNDS}; the worst is of f16, bf16 and f32.\n",
-        N >> 20
+        "Percents of the copy at {n} elements, median of {ROUNDS}; the worst is of f16, bf16 and f32.\n"
     );
     let heads = kernels.iter().map(|(f, dtype)| {
         let prime = if f.order == 0 { "" } else { "′" };
@@ -119,15 +119,15 @@ struct Call {
 }
 
 impl Call {
-    fn new(device: &Device, f: Function, dtype: DType) -> Result<Self> {
-        let random = |_| Tensor::randn(0f32, 3f32, N, device)?.to_dtype(dtype);
+    fn new(device: &Device, f: Function, dtype: DType, n: usize) -> Result<Self> {
+        let random = |_| Tensor::randn(0f32, 3f32, n, device)?.to_dtype(dtype);
         let operands = (0..=f.order.min(1)).map(random).collect::<Result<Vec<_>>>()?;
         // Grids do not come from the plan.
         let target = Target {
             units: 1,
             double: true,
         };
-        let layout = Layout::contiguous(N);
+        let layout = Layout::contiguous(n);
         let (planned, expected) = match &operands[..] {
             [x, g] => {
                 let plan = Plan::new(f, dtype, [&layout; 2], target)?;
@@ -160,7 +160,7 @@ impl Call {
             builder.arg(pointer);
         }
         builder.arg(&self.arguments);
-        // SAFETY: a variant's kernels take what the crate's do: operands and an output of N elements, and `Arguments`.
+        // SAFETY: a variant's kernels take what the crate's do: operands and an output of equal length, and `Arguments`.
         unsafe { builder.launch(launch.config) }.w().map(drop)
     }
 
@@ -171,7 +171,7 @@ impl Call {
             .context()
             .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
         let units = units.w()? as u32;
-        let items = (N * self.out.dtype().size_in_bytes() / 16) as u32;
+        let items = (self.out.elem_count() * self.out.dtype().size_in_bytes() / 16) as u32;
         let mut launches = Vec::new();
         for variant in variants {
             let function = variant.module.load_function(&self.kernel).w()?;
@@ -205,10 +205,17 @@ impl Call {
 }
 
 /// Percents of the copy of one kernel, for every variant and grid.
-fn column(device: &Device, gpu: &Gpu, variants: &[Variant], f: Function, dtype: DType) -> Result<Vec<f64>> {
-    let call = Call::new(device, f, dtype)?;
+fn column(
+    device: &Device,
+    gpu: &Gpu,
+    variants: &[Variant],
+    f: Function,
+    dtype: DType,
+    n: usize,
+) -> Result<Vec<f64>> {
+    let call = Call::new(device, f, dtype, n)?;
     let launches = call.launches(variants)?;
-    let bytes = N * dtype.size_in_bytes();
+    let bytes = n * dtype.size_in_bytes();
     let mut copy = gpu.copy(bytes)?;
     let calls = (Gpu::SAMPLE_SECONDS / gpu.time(10, &mut copy)? * 10.0).ceil() as usize;
     let mut copies = Vec::new();

@@ -7,8 +7,9 @@ written in, `load` or `threadIdx`, comes from who includes it: tests/emulator/la
 A register is an unsigned integer of its width, whatever type an instruction takes it for. What is not listed here is an
 error: of products and sums only those that no compiler may contract are, as this crate's kernels rely on that.
 
-With --lenient, for the kernels of others, what is not listed is a kernel that is missing, and `missing_NAME` says why. There are
-threads that wait for each other, in kernels whose `waits_NAME` is true.
+With --lenient, for the kernels of others, what is not listed is a kernel that is missing, and `missing_NAME` says why.
+`about_NAME` has what a launch needs to know: whether threads wait for each other, how many a block has at most, and the
+sizes of the parameters, which end with a 0.
 """
 
 import pathlib
@@ -57,10 +58,8 @@ def vector(operand):
 
 
 class Kernel:
-    def __init__(self, name, parameters, body, lenient=False):
+    def __init__(self, name, parameters, body):
         self.name = name
-        self.lenient = lenient
-        self.waits = False
         # Their sizes.
         self.parameters = {}
         for text in parameters.split(",") if parameters.strip() else []:
@@ -92,7 +91,7 @@ class Kernel:
             return ""
         if label := re.fullmatch(r"\$(\w+):", text):
             return f"{label[1]}:;"
-        if registers := re.fullmatch(r"\.reg \.(\w+)\s+([^;]+);", text):
+        if registers := re.fullmatch(r"\.reg\s*\.(\w+)\s+([^;]+);", text):
             kind, names = registers.groups()
             if many := re.fullmatch(r"%(\w+)<(\d+)>", names):
                 return self.declare(kind, [f"{many[1]}{i}" for i in range(int(many[2]))])
@@ -120,7 +119,7 @@ class Kernel:
             return f"{value_type(kind)}({self.shared[operand]})"
         if bits := re.fullmatch(r"0[fFdD]([0-9A-Fa-f]+)", operand):
             return f"bit_cast<{value_type(kind)}>(uint{width(kind)}_t(0x{bits[1]}))"
-        if re.fullmatch(r"-?\d+|0x[0-9a-f]+U?", operand):
+        if re.fullmatch(r"-?\d+|0[xX][0-9a-fA-F]+U?", operand):
             bits = int(operand.rstrip("U"), 0) % (2 if kind == "pred" else 2 ** width(kind))
             return f"{value_type(kind)}({bits:#x}ull)"
         if plain(operand) not in self.registers:
@@ -174,7 +173,7 @@ class Kernel:
 
     def instruction(self, opcode, operands):
         name, *modifiers = opcode.split(".")
-        kind = modifiers.pop() if modifiers and modifiers != ["sync"] else None
+        kind = modifiers.pop() if modifiers else None
 
         def value(i, of=kind):
             return self.value(operands[i], of)
@@ -198,7 +197,7 @@ class Kernel:
             case "mov", [] if operands[1][0] == "⟨":
                 low, high = (self.value(half, unsigned(kind)) for half in vector(operands[1]))
                 return to(f"{low} | {high} << {width(kind) // 2}")
-            case ("mov", []) | ("cvta", ["to", "global"]):
+            case ("mov", []) | ("cvta", ["to", "global"] | ["global"]):
                 return to(value(1))
             case "cvt", ["rn", narrower] if narrower in HALVES and kind == "f32":
                 return to(value(1), narrower)
@@ -207,20 +206,12 @@ class Kernel:
                 return to(f"uint32_t({half}({value(1)})) << 16 | {half}({value(2)})", "u32")
             case "cvt", ["f32"] if kind in HALVES:
                 return to(value(1), "f32")
-            case "cvt", [wider] if wider == "f64" and kind == "f32":
-                return to(value(1), "f64")
-            case "cvt", ["rn", narrower] if is_float(narrower) and (kind == "f64" or kind[0] in "us"):
-                return to(f"{value_type(narrower)}({value(1)})", narrower)
             case "cvt", [wide_or_narrow] if wide_or_narrow[0] in "us" and kind[0] in "us":
                 return to(value(1), wide_or_narrow)
             case "fma", ["rn"] if is_float(kind):
                 return to(f"std::fma({value(1)}, {value(2)}, {value(3)})")
             case "add" | "sub" | "mul", ["rn"] if is_float(kind):
                 return to(f"{value(1)} {OPERATORS[name]} {value(2)}")
-            case "add" | "sub" | "mul", [] if (is_float(kind) or kind in HALVES) and self.lenient:
-                return to(f"{value(1)} {OPERATORS[name]} {value(2)}")
-            case "fma", ["rn"] if kind in HALVES and self.lenient:
-                return to(f"float(std::fma(double({value(1)}), double({value(2)}), double({value(3)})))")
             case "rcp", ["rn"] if is_float(kind):
                 return to(f"1 / {value(1)}")
             case "rcp", ["approx", "ftz"] if kind == "f32":
@@ -251,14 +242,6 @@ class Kernel:
                 return to(f"std::{name}({value(1)}, {value(2)})")
             case "neg", [] if kind[0] == "s":
                 return to(f"-{value(1, unsigned(kind))}")
-            case "bar", ["sync"] if self.lenient:
-                self.waits = True
-                return "barrier();"
-            case "shfl", ["sync", "bfly"] if self.lenient:
-                self.waits = True
-                result, *inside = operands[0].split("|")
-                inside = "".join(f"{plain(predicate)} = true;" for predicate in inside)
-                return self.assign(result, "u32", f"shuffle_xor({value(1, 'u32')}, {value(2, 'u32')})") + inside
             case "shl" | "shr", [] if kind[0] in "ub":
                 shifted = f"{value(1)} {'<<' if name == 'shl' else '>>'} {value(2, 'u32')}"
                 return to(f"{value(2, 'u32')} < {width(kind)} ? {shifted} : 0")
@@ -266,6 +249,104 @@ class Kernel:
                 return to(f"{value(3, 'pred')} ? {value(1)} : {value(2)}")
             case "setp", [how]:
                 return to(self.comparison(how, kind, value(1), value(2)), "pred")
+        raise NotImplementedError(f"{self.name}: {opcode} {operands}")
+
+
+class AnyKernel(Kernel):
+    """Of other crates: with approximations, as exact as can be, products and sums that a compiler may contract, not contracted, 16-bit
+    arithmetic, and threads that wait for each other."""
+
+    waits = False
+
+    def statement(self, text):
+        # The call of what reports a failed assertion, with its arguments.
+        if text.startswith((".param", "st.param")):
+            return ""
+        if re.match(r"call\.uni\s+__assertfail,", text):
+            return "assertion_failed();"
+        return super().statement(text)
+
+    def value(self, operand, kind):
+        return f"{value_type(kind)}(0)" if operand.startswith("$str") or operand.startswith("__unnamed") else super().value(operand, kind)
+
+    def instruction(self, opcode, operands):
+        if opcode.startswith(("ld.", "st.")):
+            # How it goes through the caches.
+            opcode = re.sub(r"\.(cs|nc)\b", "", opcode)
+        try:
+            return super().instruction(opcode, operands)
+        except NotImplementedError:
+            pass
+        name, *modifiers = opcode.split(".")
+        modifiers = [modifier for modifier in modifiers if modifier not in ("ftz", "full")]
+        kind = modifiers.pop()
+
+        def value(i, of=kind):
+            return self.value(operands[i], of)
+
+        def to(text, of=kind):
+            return self.assign(operands[0], of, text)
+
+        floating = is_float(kind) or kind in HALVES
+        match name, modifiers:
+            case "bar", [] if kind == "sync":
+                self.waits = True
+                return "barrier();"
+            case "shfl", ["sync", "bfly"]:
+                self.waits = True
+                result, *inside = operands[0].split("|")
+                inside = "".join(f" {plain(predicate)} = true;" for predicate in inside)
+                return self.assign(result, "u32", f"shuffle_xor({value(1, 'u32')}, {value(2, 'u32')})") + inside
+            case "add" | "sub" | "mul" | "div", [] | ["rn"] | ["approx"] if floating:
+                return to(f"{value(1)} {OPERATORS[name]} {value(2)}")
+            case "fma" | "add", [("rm" | "rz") as how] if is_float(kind):
+                mode = {"rm": "FE_DOWNWARD", "rz": "FE_TOWARDZERO"}[how]
+                c = value(3) if name == "fma" else value(2)
+                return to(f"rounded({mode}, {value(1)}, {value(2) if name == 'fma' else f'{value_type(kind)}(1)'}, {c})")
+            case "rsqrt", ["approx"] if is_float(kind):
+                return to(f"1 / std::sqrt({value(1)})")
+            case "rcp", ["approx"] if kind == "f64":
+                return to(f"1 / {value(1)}")
+            case "fma", ["rn"] if kind in HALVES:
+                return to(f"float(std::fma(double({value(1)}), double({value(2)}), double({value(3)})))")
+            case "add" | "sub" | "mul" | "fma", _ if kind in ("f16x2", "bf16x2"):
+                self.registers.update(f"{part}{i}" for part in ("low", "high") for i in range(len(operands)))
+                parts = range(1, len(operands))
+                low, high = (
+                    self.instruction(f"{name}.rn.{kind[:-2]}", [f"{part}{i}" for i in range(len(operands))])
+                    for part in ("low", "high")
+                )
+                taken = " ".join(f"uint16_t low{i} = uint16_t({value(i, 'u32')}), high{i} = {value(i, 'u32')} >> 16;" for i in parts)
+                return f"{{ uint16_t low0, high0; {taken} {low} {high} {to('low0 | uint32_t(high0) << 16', 'u32')} }}"
+            case "min" | "max", [] if is_float(kind):
+                return to(f"std::f{name}({value(1)}, {value(2)})")
+            case "min" | "max", [] | ["NaN"] if kind in HALVES:
+                return to(f"{name}_nan({value(1)}, {value(2)})")
+            case "neg", [] if kind in HALVES:
+                return to(f"-{value(1)}")
+            case "abs", [] if kind in HALVES:
+                return to(f"std::fabs({value(1)})")
+            case "copysign", [] if is_float(kind):
+                return to(f"std::copysign({value(2)}, {value(1)})")
+            case "ex2" | "lg2" | "sqrt" | "tanh", ["approx"] | ["rn"] if is_float(kind):
+                function = {"ex2": "exp2", "lg2": "log2"}.get(name, name)
+                return to(f"std::{function}({value(1)})")
+            case "shr", [] if kind[0] == "s":
+                return to(f"{value(1)} >> std::min({value(2, 'u32')}, {width(kind) - 1}u)")
+            case "set", [how, result]:
+                return to(f"({self.comparison(how, 'f32', value(1), value(2))}) ? 1.0f : 0.0f", result)
+            case "setp", [how] if kind in HALVES:
+                return to(self.comparison(how, "f32", value(1), value(2)), "pred")
+            case "cvt", ["sat", "f32"] if kind == "f32":
+                return to(f"std::fmin(std::fmax({value(1)}, 0.0f), 1.0f)", "f32")
+            case "cvt", [("rmi" | "rpi" | "rni" | "rzi") as how, result] if result == kind and is_float(kind):
+                function = {"rmi": "floor", "rpi": "ceil", "rni": "nearbyint", "rzi": "trunc"}[how]
+                return to(f"std::{function}({value(1)})")
+            case "cvt", [("rzi" | "rni") as how, result] if result[0] in "us" and floating:
+                whole = value(1) if how == "rzi" else f"std::nearbyint({value(1)})"
+                return to(f"truncated<{value_type(result)}>({whole})", result)
+            case "cvt", [result] | ["rn", result] if is_float(result) or result in HALVES:
+                return to(f"{'double' if result == 'f64' else 'float'}({value(1)})", result)
         raise NotImplementedError(f"{self.name}: {opcode} {operands}")
 
 
@@ -281,20 +362,23 @@ def block(text, begin):
 
 def main():
     *options, path = sys.argv[1:]
+    lenient = options == ["--lenient"]
     text = pathlib.Path(path).read_text()
-    entry = r"\.visible \.entry (\w+)\(([^)]*)\)\s*(?:\.\w+ [\d, ]+\s*)*\{"
+    entry = r"\.visible \.entry (\w+)\(([^)]*)\)\s*(?:\.maxntid (\d+), 1, 1\s*)?(?:\.\w+ [\d, ]+\s*)*\{"
     kernels = [(*found.groups(), block(text, found.end())) for found in re.finditer(entry, text)]
     if not kernels or len(kernels) != text.count(".entry"):
         sys.exit(f"{path}: {len(kernels)} of {text.count('.entry')} kernels have been found")
     print(pathlib.Path(__file__).with_name("ptx.h").read_text())
-    for name, *rest in kernels:
+    for name, parameters, threads, body in kernels:
         try:
-            kernel = Kernel(name, *rest, lenient=options == ["--lenient"])
+            kernel = (AnyKernel if lenient else Kernel)(name, parameters, body)
             print(kernel.source())
-            if kernel.lenient:
-                print(f"EXPORT bool waits_{name}() {{ return {str(kernel.waits).lower()}; }}")
+            if lenient:
+                about = [int(kernel.waits), threads or 1024, *kernel.parameters.values(), 0]
+                values = ", ".join(map(str, about))
+                print(f"EXPORT const unsigned *about_{name}() {{ static const unsigned about[] = {{{values}}}; return about; }}")
         except (NotImplementedError, SyntaxError) as error:
-            if not options:
+            if not lenient:
                 raise
             print(f'EXPORT const char *missing_{name}() {{ return R"({error})"; }}')
 

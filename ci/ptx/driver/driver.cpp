@@ -1,8 +1,10 @@
 // A libcuda.so.1 whose one device is the CPU: as much of the driver as candle and this crate call. A module's PTX is
-// translated to C++, compiled, and kept by its hash; a launch runs its threads one after the other, before it returns.
+// translated to C++, compiled, and kept by its hash; launches are queued until memory is copied or freed, and then run their
+// threads one after the other.
 //
-// It is stricter than a GPU: an access outside of live memory, or to what nobody has written, a launch without a context, with
-// more threads than there are, or of a module that has been unloaded, is reported and fails everything that follows.
+// It is stricter than a GPU: an access outside of live memory, a read of what nothing has written, a call without a context, a
+// launch that its kernel does not allow, or a module that is unloaded before its kernels have run, is reported and fails all
+// that follows.
 // EMULATED_DRIVER is this folder, EMULATED_DRIVER_CACHE one for modules.
 
 #include <cuda.h>
@@ -10,6 +12,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -28,6 +31,8 @@ namespace {
 
 std::recursive_mutex mutex;
 typedef std::lock_guard<std::recursive_mutex> Lock;
+
+typedef std::chrono::steady_clock Clock;
 
 constexpr int MULTIPROCESSORS = 3;
 constexpr uint64_t MEMORY = uint64_t(4) << 30;
@@ -79,10 +84,21 @@ struct Module {
 struct Function {
     std::string name;
     void (*run)(void *const *);
-    // Whether its threads wait for each other.
-    bool waits;
     Module *module;
+    // Whether its threads wait for each other, how many a block may have, and the sizes of its parameters.
+    bool waits;
+    unsigned most_threads;
+    std::vector<unsigned> sizes;
 };
+
+// What has been queued and not run: a launch, or an event that has yet to happen.
+struct Work {
+    const Function *function;
+    Coordinate grid, block;
+    std::vector<std::vector<uint8_t>> parameters;
+    Clock::time_point *event;
+};
+std::vector<Work> queue;
 
 std::string run(const std::string &command) {
     return std::system(command.c_str()) == 0 ? "" : command + " failed";
@@ -170,12 +186,47 @@ template <uint64_t Fiber::*COUNT> void arrive(size_t first, size_t last) {
 
 size_t block_size() { return size_t(blockDim.x) * blockDim.y * blockDim.z; }
 
+void run(const Work &launch) {
+    kernel_name = launch.function->name;
+    gridDim = launch.grid, blockDim = launch.block;
+    std::vector<const void *> pointers;
+    for (const auto &bytes : launch.parameters) pointers.push_back(bytes.data());
+    entry = launch.function->run, parameters = const_cast<void *const *>(pointers.data());
+    for (uint32_t z = 0; z < gridDim.z; ++z) {
+        for (uint32_t y = 0; y < gridDim.y; ++y) {
+            for (uint32_t x = 0; x < gridDim.x && failure == CUDA_SUCCESS; ++x) {
+                blockIdx = {x, y, z};
+                if (launch.function->waits) {
+                    std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
+                    run_in_turns(uint32_t(block_size()));
+                    continue;
+                }
+                for (uint32_t thread = 0; thread < block_size(); ++thread) {
+                    threadIdx = coordinate(thread);
+                    entry(parameters);
+                }
+            }
+        }
+    }
+    kernel_name.clear();
+}
+
 thread_local bool has_context = false;
 
 // What every call that needs a context asks first.
 CUresult ready() {
     if (failure != CUDA_SUCCESS) return failure;
     return has_context ? CUDA_SUCCESS : report(CUDA_ERROR_INVALID_CONTEXT, "a call without a current context");
+}
+
+// The same for a call that what has been queued comes before.
+CUresult idle() {
+    for (const Work &work : queue) {
+        if (work.event) *work.event = Clock::now();
+        else run(work);
+    }
+    queue.clear();
+    return ready();
 }
 
 uint8_t *reached(uint64_t address, uint64_t bytes, bool write, const char *who) {
@@ -213,6 +264,8 @@ uint8_t *shared_memory(uint64_t offset, uint64_t bytes) {
 
 void fail(Fault, uint64_t address) { report(CUDA_ERROR_ILLEGAL_ADDRESS, "a parameter at " + hex(address)); }
 
+void assertion_failed() { report(CUDA_ERROR_ASSERT, "an assertion failed"); }
+
 void barrier() { arrive<&Fiber::block>(0, block_size()); }
 
 uint32_t shuffle_xor(uint32_t value, uint32_t mask) {
@@ -226,6 +279,11 @@ uint32_t shuffle_xor(uint32_t value, uint32_t mask) {
 }
 
 extern "C" {
+
+__attribute__((visibility("default"))) uint8_t *emulated_bytes(uint64_t address, uint64_t bytes, bool write) {
+    Lock lock(mutex);
+    return idle() == CUDA_SUCCESS ? reached(address, bytes, write, "a library") : nullptr;
+}
 
 CUresult cuInit(unsigned) { return CUDA_SUCCESS; }
 
@@ -267,16 +325,40 @@ CUresult cuCtxGetCurrent(CUcontext *context) {
     return CUDA_SUCCESS;
 }
 
-// Work is done by the time that it is queued, so that there is nothing to wait for.
+// Streams share a queue.
 CUresult cuEventCreate(CUevent *event, unsigned) {
-    *event = reinterpret_cast<CUevent>(&memory);
+    *event = reinterpret_cast<CUevent>(new Clock::time_point());
     return ready();
 }
-CUresult cuEventDestroy(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventRecord(CUevent, CUstream) { return ready(); }
+CUresult cuEventDestroy(CUevent event) {
+    Lock lock(mutex);
+    auto time = reinterpret_cast<Clock::time_point *>(event);
+    queue.erase(std::remove_if(queue.begin(), queue.end(), [=](const Work &work) { return work.event == time; }), queue.end());
+    delete time;
+    return CUDA_SUCCESS;
+}
+CUresult cuEventRecord(CUevent event, CUstream) {
+    Lock lock(mutex);
+    queue.push_back({nullptr, {}, {}, {}, reinterpret_cast<Clock::time_point *>(event)});
+    return ready();
+}
+CUresult cuEventSynchronize(CUevent) {
+    Lock lock(mutex);
+    return idle();
+}
+CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
+    Lock lock(mutex);
+    CUresult error = idle();
+    auto at = [](CUevent event) { return *reinterpret_cast<Clock::time_point *>(event); };
+    *milliseconds = std::chrono::duration<float, std::milli>(at(end) - at(start)).count();
+    return error;
+}
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return ready(); }
 CUresult cuStreamDestroy(CUstream) { return CUDA_SUCCESS; }
-CUresult cuStreamSynchronize(CUstream) { return ready(); }
+CUresult cuStreamSynchronize(CUstream) {
+    Lock lock(mutex);
+    return idle();
+}
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status) {
     *status = CU_STREAM_CAPTURE_STATUS_NONE;
     return ready();
@@ -297,6 +379,7 @@ CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t bytes, CUstream) { return 
 
 CUresult cuMemFree(CUdeviceptr pointer) {
     Lock lock(mutex);
+    idle();
     auto found = memory.find(pointer);
     if (found == memory.end()) return report(CUDA_ERROR_INVALID_VALUE, hex(pointer) + " is freed, which is no allocation");
     used -= found->second.bytes.size();
@@ -304,22 +387,27 @@ CUresult cuMemFree(CUdeviceptr pointer) {
     return CUDA_SUCCESS;
 }
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream) { return cuMemFree(pointer); }
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice) {
+    *pool = reinterpret_cast<CUmemoryPool>(&memory);
+    return CUDA_SUCCESS;
+}
+CUresult cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void *) { return CUDA_SUCCESS; }
 
 CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void *from, size_t bytes, CUstream) {
     Lock lock(mutex);
-    if (CUresult error = ready()) return error;
+    if (CUresult error = idle()) return error;
     if (uint8_t *found = reached(to, bytes, true, "a copy")) std::memcpy(found, from, bytes);
     return failure;
 }
 CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t bytes, CUstream) {
     Lock lock(mutex);
-    if (CUresult error = ready()) return error;
+    if (CUresult error = idle()) return error;
     if (uint8_t *found = reached(from, bytes, false, "a copy")) std::memcpy(to, found, bytes);
     return failure;
 }
 CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream) {
     Lock lock(mutex);
-    if (CUresult error = ready()) return error;
+    if (CUresult error = idle()) return error;
     uint8_t *source = reached(from, bytes, false, "a copy"), *target = reached(to, bytes, true, "a copy");
     if (source && target) std::memmove(target, source, bytes);
     return failure;
@@ -329,7 +417,7 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontex
 }
 CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream) {
     Lock lock(mutex);
-    if (CUresult error = ready()) return error;
+    if (CUresult error = idle()) return error;
     if (uint8_t *found = reached(to, bytes, true, "a memset")) std::memset(found, value, bytes);
     return failure;
 }
@@ -343,10 +431,19 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image) {
     *module = reinterpret_cast<CUmodule>(new Module{handle, true, {}});
     return CUDA_SUCCESS;
 }
-CUresult cuModuleLoad(CUmodule *, const char *path) { return report(CUDA_ERROR_NOT_SUPPORTED, path); }
+CUresult cuModuleLoad(CUmodule *module, const char *path) {
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    return file ? cuModuleLoadData(module, text.str().c_str()) : CUDA_ERROR_FILE_NOT_FOUND;
+}
 CUresult cuModuleUnload(CUmodule module) {
     Lock lock(mutex);
-    reinterpret_cast<Module *>(module)->loaded = false;
+    Module *of = reinterpret_cast<Module *>(module);
+    of->loaded = false;
+    for (const Work &work : queue) {
+        if (!work.event && work.function->module == of) return report(CUDA_ERROR_INVALID_HANDLE, "a module is unloaded before " + work.function->name + " has run");
+    }
     return CUDA_SUCCESS;
 }
 
@@ -362,10 +459,17 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
             std::string reason = why ? std::string(": ") + reinterpret_cast<const char *(*)()>(why)() : "";
             return report(CUDA_ERROR_NOT_FOUND, std::string("there is no kernel ") + name + reason);
         }
-        void *waits = dlsym(of->library, (std::string("waits_") + name).c_str());
-        found = Function{name, reinterpret_cast<void (*)(void *const *)>(run), reinterpret_cast<bool (*)()>(waits)(), of};
+        auto about = reinterpret_cast<const unsigned *(*)()>(dlsym(of->library, (std::string("about_") + name).c_str()))();
+        found = {name, reinterpret_cast<void (*)(void *const *)>(run), of, about[0] != 0, about[1], {}};
+        for (about += 2; *about; ++about) found.sizes.push_back(*about);
     }
     *function = reinterpret_cast<CUfunction>(&found);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function) {
+    if (attribute != CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK) return report(CUDA_ERROR_NOT_SUPPORTED, "attribute " + std::to_string(attribute) + " of a kernel");
+    *value = int(reinterpret_cast<Function *>(function)->most_threads);
     return CUDA_SUCCESS;
 }
 
@@ -374,33 +478,20 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     Lock lock(mutex);
     if (CUresult error = ready()) return error;
     const Function &launched = *reinterpret_cast<Function *>(function);
-    kernel_name = launched.name;
-    gridDim = {grid_x, grid_y, grid_z}, blockDim = {block_x, block_y, block_z};
     uint64_t threads = uint64_t(block_x) * block_y * block_z;
-    if (!launched.module->loaded) report(CUDA_ERROR_INVALID_HANDLE, "its module has been unloaded");
     if (grid_x == 0 || grid_x > 0x7fffffff || grid_y == 0 || grid_y > 65535 || grid_z == 0 || grid_z > 65535 ||
-        threads == 0 || threads > 1024 || shared > SHARED || extra) {
-        report(CUDA_ERROR_INVALID_VALUE, "launched with a grid of " + std::to_string(grid_x) + ", blocks of " + std::to_string(threads) + " threads, " + std::to_string(shared) + " bytes of shared memory");
+        threads == 0 || threads > launched.most_threads || shared > SHARED || extra) {
+        return report(CUDA_ERROR_INVALID_VALUE, launched.name + " in a grid of " + std::to_string(grid_x) + ", blocks of " +
+                                                    std::to_string(threads) + " threads, with " + std::to_string(shared) +
+                                                    " bytes of shared memory");
     }
-    entry = launched.run, parameters = arguments;
-    for (uint32_t z = 0; z < grid_z; ++z) {
-        for (uint32_t y = 0; y < grid_y; ++y) {
-            for (uint32_t x = 0; x < grid_x && failure == CUDA_SUCCESS; ++x) {
-                blockIdx = {x, y, z};
-                if (launched.waits) {
-                    std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
-                    run_in_turns(uint32_t(threads));
-                    continue;
-                }
-                for (uint32_t thread = 0; thread < threads; ++thread) {
-                    threadIdx = coordinate(thread);
-                    entry(parameters);
-                }
-            }
-        }
+    if (!launched.module->loaded) return report(CUDA_ERROR_INVALID_HANDLE, launched.name + " of an unloaded module is launched");
+    queue.push_back({&launched, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, {}, nullptr});
+    for (unsigned size : launched.sizes) {
+        auto bytes = static_cast<const uint8_t *>(*arguments++);
+        queue.back().parameters.emplace_back(bytes, bytes + size);
     }
-    kernel_name.clear();
-    return failure;
+    return CUDA_SUCCESS;
 }
 
 }  // extern "C"

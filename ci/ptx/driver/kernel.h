@@ -2,9 +2,11 @@
 
 #pragma once
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "half.h"
 
@@ -20,6 +22,7 @@ uint8_t *device_memory(uint64_t address, uint64_t bytes, bool write);
 uint8_t *shared_memory(uint64_t offset, uint64_t bytes);
 enum Fault : uint32_t { OUT_OF_BOUNDS };
 void fail(Fault fault, uint64_t address);
+void assertion_failed();
 // Every thread of the block; every thread of the warp, the value of the one whose lane differs by `mask`.
 void barrier();
 uint32_t shuffle_xor(uint32_t value, uint32_t mask);
@@ -49,4 +52,20 @@ static inline float approximate_reciprocal(float a, float one) {
     if (std::fabs(r) < 0x1p-126f) return std::copysign(0.0f, r);
     uint32_t off = (bit_cast<uint32_t>(a) * 0x9E3779B9u >> 16) % 3;
     return bit_cast<float>(bit_cast<uint32_t>(r) + off - 1);
+}
+
+// ab + c in a mode of rounding. Nothing volatile moves from where the mode is to where it is not.
+template <typename T> static inline T rounded(int mode, T a, T b, T c) {
+    volatile T x = a, y = b, z = c, result;
+    std::fesetround(mode);
+    result = std::fma(T(x), T(y), T(z));
+    std::fesetround(FE_TONEAREST);
+    return result;
+}
+
+// Towards zero; to the nearest there is, and zero from a NaN.
+template <typename Integer> static inline Integer truncated(double v) {
+    if (std::isnan(v)) return 0;
+    if (v <= double(std::numeric_limits<Integer>::min())) return std::numeric_limits<Integer>::min();
+    return v < double(std::numeric_limits<Integer>::max()) ? Integer(v) : std::numeric_limits<Integer>::max();
 }
