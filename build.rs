@@ -9,9 +9,31 @@ fn main() {
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    use std::path::PathBuf;
+
     /// Every later GPU compiles PTX of this capability to its own code. From 90 on cudaforge would ask for code that
     /// is tied to one generation.
     const NEWEST: usize = 80;
+
+    /// The kernels of each source for each element type, as files that include the former.
+    fn modules() -> Vec<PathBuf> {
+        let folder = |variable| PathBuf::from(std::env::var_os(variable).expect("cargo sets it"));
+        let (root, out) = (folder("CARGO_MANIFEST_DIR"), folder("OUT_DIR"));
+        let module = |source: &str, name: &str| {
+            let (element, included) = (name.to_uppercase(), root.join("cuda").join(source));
+            let path = out.join(format!("{source}_{name}.cu"));
+            let text = format!(
+                "#define MISH_TYPE {name}\n#define MISH_ELEMENT {element}\n#include \"{}.cu\"\n",
+                included.display()
+            );
+            std::fs::write(&path, text).expect("OUT_DIR is writable");
+            path
+        };
+        ["activations", "affine"]
+            .iter()
+            .flat_map(|source| ["f16", "bf16", "f32", "f64"].map(|name| module(source, name)))
+            .collect()
+    }
 
     pub fn compile() {
         for name in ["NVCC", "CUDA_HOME", "PATH"] {
@@ -19,8 +41,15 @@ mod cuda {
         }
         let capability = cudaforge::detect_compute_cap().map_or(NEWEST, |arch| arch.base().min(NEWEST));
         let result = cudaforge::KernelBuilder::new()
-            .source_files(["cuda/activations.cu", "cuda/affine.cu"])
-            .watch(["cuda/elements.cuh", "src/real.h", "src/formula.h", "src/quick.h"])
+            .source_files(modules())
+            .watch([
+                "cuda/activations.cu",
+                "cuda/affine.cu",
+                "cuda/elements.cuh",
+                "src/real.h",
+                "src/formula.h",
+                "src/quick.h",
+            ])
             .compute_cap(capability)
             .arg("-std=c++17")
             .arg("-O3")

@@ -160,16 +160,12 @@ template <int K> struct Parametric {
         candle_mish::__VA_ARGS__(x, g, out, a);                                                        \
     }
 
-#define LAYOUTS(SHELL, name, type, E)                                                                              \
+#define LAYOUTS(type, E, SHELL, name)                                                                              \
     SHELL(name##_##type##_contiguous, E, contiguous<candle_mish::name##_kernel, candle_mish::E>)                 \
     SHELL(name##_##type##_strided32, E, strided<candle_mish::name##_kernel, candle_mish::E, uint32_t>)           \
     SHELL(name##_##type##_strided64, E, strided<candle_mish::name##_kernel, candle_mish::E, uint64_t>)
 
-#define DTYPES(SHELL, name)         \
-    LAYOUTS(SHELL, name, f16, F16)  \
-    LAYOUTS(SHELL, name, bf16, BF16) \
-    LAYOUTS(SHELL, name, f32, F32)  \
-    LAYOUTS(SHELL, name, f64, F64)
+#define DTYPES(SHELL, name) FOR_ELEMENTS(LAYOUTS, SHELL, name)
 
 #define ORDERS(name)              \
     DTYPES(FORWARD, name)         \

@@ -228,7 +228,7 @@ template <typename F, bool WITH_SCALE, int K> struct Affine : F {
     KERNEL(name##_sums_##type##_strided32, E, Compute, sums<candle_mish::name##_d1_kernel, candle_mish::E, uint32_t>) \
     KERNEL(name##_sums_##type##_strided64, E, Compute, sums<candle_mish::name##_d1_kernel, candle_mish::E, uint64_t>)
 
-#define DTYPE(name, type, E)      \
+#define PASSES(type, E, name)     \
     LAYOUTS(name, type, E)        \
     LAYOUTS(name##_d1, type, E)   \
     SUMS(name, type, E)
@@ -239,7 +239,7 @@ template <typename F, bool WITH_SCALE, int K> struct Affine : F {
     typedef Affine<activation##_function, scaled, 0> name##_kernel;                       \
     typedef Affine<activation##_d1_function, scaled, 1> name##_d1_kernel;                 \
     }                                                                                     \
-    DTYPE(name, f16, F16) DTYPE(name, bf16, BF16) DTYPE(name, f32, F32) DTYPE(name, f64, F64)
+    FOR_ELEMENTS(PASSES, name)
 
 FUNCTION(mish)
 FUNCTION(mish_d1)

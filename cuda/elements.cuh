@@ -113,6 +113,16 @@ __device__ __forceinline__ uint64_t divide(uint64_t i, uint64_t d, uint32_t, uin
 
 }  // namespace candle_mish
 
+// kernels(type, E, …) for every element type, or for the one of a module that build.rs compiles.
+#if defined(MISH_TYPE)
+#define FOR_ELEMENT(kernels, type, E, ...) kernels(type, E, __VA_ARGS__)
+#define FOR_ELEMENTS(kernels, ...) FOR_ELEMENT(kernels, MISH_TYPE, MISH_ELEMENT, __VA_ARGS__)
+#else
+#define FOR_ELEMENTS(kernels, ...)                                    \
+    kernels(f16, F16, __VA_ARGS__) kernels(bf16, BF16, __VA_ARGS__)   \
+    kernels(f32, F32, __VA_ARGS__) kernels(f64, F64, __VA_ARGS__)
+#endif
+
 // f⁽ᵏ⁾ for each element type: the 16-bit ones take the quick form.
 #define FUNCTION(name)                                                                                  \
     namespace candle_mish {                                                                             \

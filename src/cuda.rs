@@ -1,6 +1,7 @@
 //! The CUDA backend: translates a [`Plan`] into a launch. What can be wrong without a GPU is in `plan.rs`.
 
 mod affine;
+mod module;
 
 use crate::activation::Activation;
 use crate::extent::within;
@@ -11,13 +12,9 @@ use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVIC
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, DevicePtrMut, DeviceRepr, LaunchConfig, PushKernelArg,
 };
-use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, DeviceId, WrapErr};
-use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result, WithDType};
-use std::sync::{PoisonError, RwLock};
-
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/activations.ptx"));
-/// candle keeps modules by this name, per device, for all crates of the process.
-const MODULE: &str = concat!("candle-mish ", env!("CARGO_PKG_VERSION"), " activations");
+use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result};
+use module::Element;
 
 // SAFETY: `repr(C)` integers and floats without padding, as `struct Arguments` in cuda/activations.cu.
 unsafe impl DeviceRepr for Arguments {}
@@ -64,7 +61,7 @@ fn unsupported(function: Function, x: &CudaStorage) -> Error {
 }
 
 /// Operands in their order, then the output, then [`Arguments`].
-fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
+fn launch<T: Element, const N: usize>(
     function: Function,
     device: &CudaDevice,
     operands: [&CudaSlice<T>; N],
@@ -77,8 +74,8 @@ fn launch<T: CudaDType + DeviceRepr + WithDType, const N: usize>(
     // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that allocates.
     let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
     if let Some(plan) = plan {
-        let kernel = in_turn(device, MODULE, || {
-            device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+        let kernel = T::ACTIVATIONS.in_turn(device, |name, ptx| {
+            device.get_or_load_custom_func(&plan.kernel, name, ptx)
         })?;
         let views: [_; N] = std::array::from_fn(|i| operands[i].slice(plan.offsets[i]..));
         let mut launch = kernel.builder();
@@ -113,7 +110,7 @@ pub(crate) fn in_place(
 }
 
 /// The operand, which is the output as well, then [`Arguments`].
-fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
+fn launch_in_place<T: Element>(
     op: &'static str,
     activation: Activation,
     device: &CudaDevice,
@@ -124,8 +121,8 @@ fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
     let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, target(device)?)? else {
         return Ok(());
     };
-    let kernel = in_turn(device, MODULE, || {
-        device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+    let kernel = T::ACTIVATIONS.in_turn(device, |name, ptx| {
+        device.get_or_load_custom_func(&plan.kernel, name, ptx)
     })?;
     let stream = device.cuda_stream();
     let mut view = x.slice_mut(plan.offsets[0]..);
@@ -138,27 +135,6 @@ fn launch_in_place<T: CudaDType + DeviceRepr + WithDType>(
     // it writes the same one, and the elements of the layout lie within the storage, each in a place of its own.
     unsafe { launch.launch(config(plan.grid)) }.w()?;
     Ok(())
-}
-
-/// What `find` returns, a kernel of a module. candle loads a module for every thread that finds none, and keeps the last: so that
-/// no kernel is queued of one that is unloaded, a module that has not been loaded is looked for by one thread at a time.
-fn in_turn<K>(device: &CudaDevice, module: &'static str, find: impl Fn() -> Result<K>) -> Result<K> {
-    static LOADED: RwLock<Vec<(DeviceId, &str)>> = RwLock::new(Vec::new());
-    let key = (device.id(), module);
-    // Whoever panics while holding the lock leaves the list whole.
-    let is_loaded = LOADED
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .contains(&key);
-    if is_loaded {
-        return find();
-    }
-    let mut loaded = LOADED.write().unwrap_or_else(PoisonError::into_inner);
-    let kernel = find()?;
-    if !loaded.contains(&key) {
-        loaded.push(key);
-    }
-    Ok(kernel)
 }
 
 fn config(grid: u32) -> LaunchConfig {

@@ -1,6 +1,7 @@
 //! The fused neighbours: translates an [`AffinePlan`] into a launch.
 
-use super::{config, in_turn, target};
+use super::module::Element;
+use super::{config, target};
 use crate::affine::{Operands, Request};
 use crate::extent::within;
 use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
@@ -10,10 +11,6 @@ use candle_core::cuda_backend::cudarc::driver::{CudaStream, DeviceRepr, PushKern
 use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result, Shape, WithDType};
 use half::{bf16, f16};
-
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/affine.ptx"));
-/// candle keeps modules by this name, per device, for all crates of the process.
-const MODULE: &str = concat!("candle-mish ", env!("CARGO_PKG_VERSION"), " affine");
 
 // SAFETY: `repr(C)` integers without padding, as `struct AffineArguments` in cuda/affine.cu.
 unsafe impl DeviceRepr for AffineArguments {}
@@ -34,7 +31,7 @@ pub(crate) fn affine(request: Request, operands: Operands<CudaStorage>) -> Resul
 /// x, g (or x once more), scale (or shift once more), shift, the output, then [`AffineArguments`].
 fn launch<T, C>(request: Request, operands: Operands<CudaStorage>) -> Result<(CudaStorage, Shape)>
 where
-    T: CudaDType + DeviceRepr + WithDType,
+    T: Element,
     C: CudaDType + DeviceRepr + WithDType,
 {
     let op = request.name();
@@ -62,8 +59,8 @@ where
     let Some(plan) = plan else {
         return empty::<T, C>(request, device, lx);
     };
-    let kernel = in_turn(device, MODULE, || {
-        device.get_or_load_custom_func(&plan.kernel, MODULE, PTX)
+    let kernel = T::AFFINE.in_turn(device, |name, ptx| {
+        device.get_or_load_custom_func(&plan.kernel, name, ptx)
     })?;
     within(op, lx, x.len())?;
     within(op, lg, g.len())?;
