@@ -9,7 +9,9 @@ fn main() {
 
 #[cfg(feature = "cuda")]
 mod cuda {
+    use std::fs::File;
     use std::path::PathBuf;
+    use std::time::SystemTime;
 
     /// Every later GPU compiles PTX of this capability to its own code. From 90 on cudaforge would ask for code that
     /// is tied to one generation.
@@ -24,9 +26,17 @@ mod cuda {
             let path = out.join(format!("{source}_{name}.cu"));
             let text = format!(
                 "#define MISH_TYPE {name}\n#define MISH_ELEMENT {element}\n#include \"{}.cu\"\n",
-                included.display()
+                included.display().to_string().replace('\\', "/")
             );
-            std::fs::write(&path, text).expect("OUT_DIR is writable");
+            // Older than this build, or cargo would take it for changed the next time.
+            std::fs::write(&path, text)
+                .and_then(|()| {
+                    File::options()
+                        .write(true)
+                        .open(&path)?
+                        .set_modified(SystemTime::UNIX_EPOCH)
+                })
+                .expect("OUT_DIR is writable");
             path
         };
         ["activations", "affine"]

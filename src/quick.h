@@ -35,23 +35,6 @@ template <> MISH_INLINE float mish_d2(float x) {
                      0.2812728204596849f, -0.0797073001548756f, -0.06669522092364427f, 0.059932551626126464f);
 }
 
-// at_least and at_most in one instruction where there is one.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-MISH_INLINE float no_less(float a, float low) {
-    float r;
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(low));
-    return r;
-}
-MISH_INLINE float no_more(float a, float high) {
-    float r;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(high));
-    return r;
-}
-#else
-MISH_INLINE float no_less(float a, float low) { return at_least(a, low); }
-MISH_INLINE float no_more(float a, float high) { return at_most(a, high); }
-#endif
-
 // The element types.
 struct F16;
 struct BF16;
@@ -174,11 +157,7 @@ template <typename K> MISH_INLINE float exp_of_number(float x, float scale = 64.
 
 // t = exp(−|x|), scaled.
 template <typename K> MISH_INLINE float exp_of_minus_abs(float x) {
-    return exp<K>(-no_more(magnitude(x), -Real<float>::LOWEST));
-}
-
-MISH_INLINE float to_saturation(float x) {
-    return no_more(no_less(x, Real<float>::LOWEST), Real<float>::SATURATED);
+    return exp<K>(-at_most(magnitude(x), -Real<float>::LOWEST));
 }
 
 // A Newton step from r ≈ 1/a.
@@ -196,8 +175,8 @@ template <typename K> MISH_INLINE Gate gate(float e) {
 
 // A NaN comes back with the last product.
 template <typename E, typename K = MishConstants> MISH_INLINE float mish(float x) {
-    x = no_less(x, Real<float>::LOWEST);
-    Gate t = gate<K>(exp_of_number<K>(no_more(x, Real<float>::SATURATED)));
+    x = at_least(x, Real<float>::LOWEST);
+    Gate t = gate<K>(exp_of_number<K>(at_most(x, Real<float>::SATURATED)));
 #if defined(__METAL_VERSION__)
     // Metal takes a subnormal T for zero, though x·T may not be one: T is scaled, but where x is large.
     float scaled = quotient(t.twice_m, t.b * Real<float>::UNSCALE);
@@ -210,6 +189,17 @@ template <typename E, typename K = MishConstants> MISH_INLINE float mish(float x
 template <typename E, typename K = TanhSoftplusConstants> MISH_INLINE float tanh_softplus(float x) {
     Gate t = gate<K>(exp<K>(to_saturation(x)));
     return quotient(t.twice_m, t.b);
+}
+
+// max(x, 0), NaN if x is. In one instruction where there is one: at_least would keep −0, for which there is none.
+MISH_INLINE float positive_part(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    float r;
+    asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(r) : "f"(x));
+    return r;
+#else
+    return at_least(x, 0.0f);
+#endif
 }
 
 // What t is scaled by in softplus: results in f16 end at 2^-25, those in bf16 at 2^-134.
@@ -227,7 +217,7 @@ template <> struct SoftplusScale<BF16> {
 
 template <typename E, typename K = SoftplusConstants> MISH_INLINE float softplus(float x) {
     typedef SoftplusScale<E> S;
-    float scaled = exp_of_number<K>(-no_more(magnitude(x), -S::LOWEST), S::SCALE);
+    float scaled = exp_of_number<K>(-at_most(magnitude(x), -S::LOWEST), S::SCALE);
     float t = scaled * S::UNSCALE;
     // log1p(t)/t
     float w = fused(K::L7, t, K::L6);
@@ -238,7 +228,7 @@ template <typename E, typename K = SoftplusConstants> MISH_INLINE float softplus
     w = fused(w, t, K::L1);
     w = fused(w, t, K::L0);
     // A NaN comes back with max(x, 0).
-    float above = no_less(x, 0.0f);
+    float above = positive_part(x);
     return S::SCALE == 0.0f ? fused(t, w, above) : fused(scaled * w, S::UNSCALE, above);
 }
 
@@ -271,7 +261,7 @@ template <typename E, typename K = MishD1Constants> MISH_INLINE float mish_d1(fl
 }
 
 template <typename E, typename K = SoftplusD1Constants> MISH_INLINE float softplus_d1(float x) {
-    float e = exp<K>(no_more(no_less(x, Real<float>::LOWEST), 2.0f * Real<float>::SATURATED));
+    float e = exp<K>(at_most(at_least(x, Real<float>::LOWEST), 2.0f * Real<float>::SATURATED));
     return quotient(e, e + by_sign(x, K::A * ONE, K::B * ONE));
 }
 
