@@ -1,20 +1,19 @@
 //! The CUDA backend: translates a [`Plan`] into a launch. What can be wrong without a GPU is in `plan.rs`.
 
 mod affine;
-mod module;
+mod gpu;
 
 use crate::activation::Activation;
 use crate::extent::within;
-use crate::plan::{Arguments, Function, Plan, Target, THREADS};
+use crate::plan::{Arguments, Function, Plan, THREADS};
 pub(crate) use affine::affine;
 use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, DevicePtrMut, DeviceRepr, LaunchConfig, PushKernelArg,
 };
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, Error, Layout, Result};
-use module::Element;
+use gpu::{Element, Gpu};
 
 // SAFETY: `repr(C)` integers and floats without padding, as `struct Arguments` in cuda/activations.cu.
 unsafe impl DeviceRepr for Arguments {}
@@ -70,15 +69,15 @@ fn launch<T: Element, const N: usize>(
     for (slice, layout) in operands.iter().zip(layouts) {
         within(function.name(), layout, slice.len())?;
     }
-    let plan = Plan::new(function, T::DTYPE, layouts, target(device)?)?;
+    let stream = device.cuda_stream();
+    let gpu = Gpu::of(stream.context())?;
+    let plan = Plan::new(function, T::DTYPE, layouts, gpu.target())?;
     // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that allocates.
     let mut out = unsafe { device.alloc::<T>(plan.as_ref().map_or(0, |plan| plan.arguments.n as usize))? };
     if let Some(plan) = plan {
-        let kernel = T::ACTIVATIONS.in_turn(device, |name, ptx| {
-            device.get_or_load_custom_func(&plan.kernel, name, ptx)
-        })?;
+        let kernel = gpu.kernel(T::ACTIVATIONS, &plan.kernel)?;
         let views: [_; N] = std::array::from_fn(|i| operands[i].slice(plan.offsets[i]..));
-        let mut launch = kernel.builder();
+        let mut launch = stream.launch_builder(&kernel);
         for view in &views {
             launch.arg(view);
         }
@@ -118,16 +117,15 @@ fn launch_in_place<T: Element>(
     layout: &Layout,
 ) -> Result<()> {
     within(op, layout, x.len())?;
-    let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, target(device)?)? else {
+    let stream = device.cuda_stream();
+    let gpu = Gpu::of(stream.context())?;
+    let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, gpu.target())? else {
         return Ok(());
     };
-    let kernel = T::ACTIVATIONS.in_turn(device, |name, ptx| {
-        device.get_or_load_custom_func(&plan.kernel, name, ptx)
-    })?;
-    let stream = device.cuda_stream();
+    let kernel = gpu.kernel(T::ACTIVATIONS, &plan.kernel)?;
     let mut view = x.slice_mut(plan.offsets[0]..);
     let (pointer, _written) = view.device_ptr_mut(&stream);
-    let mut launch = kernel.builder();
+    let mut launch = stream.launch_builder(&kernel);
     launch.arg(&pointer);
     launch.arg(&pointer);
     launch.arg(&plan.arguments);
@@ -143,16 +141,4 @@ fn config(grid: u32) -> LaunchConfig {
         block_dim: (THREADS, 1, 1),
         shared_mem_bytes: 0,
     }
-}
-
-fn target(device: &CudaDevice) -> Result<Target> {
-    let stream = device.cuda_stream();
-    let units = stream
-        .context()
-        .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-        .w()?;
-    Ok(Target {
-        units: units as u32,
-        double: true,
-    })
 }

@@ -1,7 +1,7 @@
 //! The fused neighbours: translates an [`AffinePlan`] into a launch.
 
-use super::module::Element;
-use super::{config, target};
+use super::config;
+use super::gpu::{Element, Gpu};
 use crate::affine::{Operands, Request};
 use crate::extent::within;
 use crate::plan::{AffineArguments, AffineLayouts, AffinePass, AffinePlan};
@@ -46,27 +46,25 @@ where
         shift: l_shift,
     };
     let single = [scale, shift].map(|s| s.dtype() == C::DTYPE);
-    let (dtype, target) = (T::DTYPE, target(device)?);
+    let stream = device.cuda_stream();
+    let gpu = Gpu::of(stream.context())?;
     let plan = AffinePlan::new(
         request.fused,
         request.pass,
-        dtype,
+        T::DTYPE,
         layouts,
         single,
         request.axis,
-        target,
+        gpu.target(),
     )?;
     let Some(plan) = plan else {
         return empty::<T, C>(request, device, lx);
     };
-    let kernel = T::AFFINE.in_turn(device, |name, ptx| {
-        device.get_or_load_custom_func(&plan.kernel, name, ptx)
-    })?;
+    let kernel = gpu.kernel(T::AFFINE, &plan.kernel)?;
     within(op, lx, x.len())?;
     within(op, lg, g.len())?;
     let [x_at, g_at, ..] = plan.offsets;
     let (x, g) = (x.slice(x_at..), g.slice(g_at..));
-    let stream = device.cuda_stream();
     let (scale, _scale_read) = pointer::<T, C>(op, scale, l_scale, &stream)?;
     let (shift, _shift_read) = pointer::<T, C>(op, shift, l_shift, &stream)?;
     let n = plan.out.elem_count();
@@ -75,7 +73,7 @@ where
             // SAFETY: the kernel writes every element; nothing reads them before it, as it runs on the stream that
             // allocates.
             let mut out = unsafe { device.alloc::<$out>(n)? };
-            let mut launch = kernel.builder();
+            let mut launch = stream.launch_builder(&kernel);
             launch.arg(&x).arg(&g).arg(&scale).arg(&shift).arg(&mut out).arg(&plan.arguments);
             // SAFETY: a kernel of this name takes these arguments; the plan covers exactly the elements of the layouts,
             // which lie within the operands' storage.

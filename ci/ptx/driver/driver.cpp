@@ -6,7 +6,8 @@
 // context, a launch that its kernel does not allow, or a module that is unloaded before its kernels have run, is
 // reported and fails all that follows.
 //
-// EMULATED_DRIVER is this folder, EMULATED_DRIVER_CACHE one for compiled modules.
+// EMULATED_DRIVER is this folder, EMULATED_DRIVER_CACHE one for compiled modules. With EMULATED_DRIVER_IDLE kernels do nothing,
+// which leaves what a call costs the host.
 
 #include <dlfcn.h>
 
