@@ -206,7 +206,7 @@ class Kernel:
             case "rcp", ["rn"] if is_float(kind):
                 return to(f"1 / {value(1)}")
             case "rcp", ["approx", "ftz"] if kind == "f32":
-                return to(f"approximate_reciprocal({value(1)}, 1.0f)")
+                return to(f"RECIPROCAL({value(1)})")
             case "min" | "max", ["NaN"] if kind == "f32":
                 return to(f"{name}_nan({value(1)}, {value(2)})")
             case "neg", [] if is_float(kind):

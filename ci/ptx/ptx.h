@@ -1,10 +1,14 @@
-// What translate.py writes PTX in, in front of its output: tests/emulator/cuda.cpp includes it after launch.h.
+// What translate.py writes PTX in, in front of its output.
 
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
 #pragma GCC diagnostic ignored "-Wunused-label"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#if !defined(RECIPROCAL)
+#define RECIPROCAL(a) approximate_reciprocal(a, 1.0f)
+#endif
 
 // The registers of a vector.
 template <typename Word, int COUNT> struct alignas(sizeof(Word) * COUNT) Words {

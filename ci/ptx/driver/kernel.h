@@ -1,4 +1,4 @@
-// What translated kernels are written in, where they run on driver.cpp. It includes the translation.
+// What translated kernels are written in, where they run on driver.cpp: ./compile includes it in front of them.
 
 #pragma once
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "half.h"
+#include "recip.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -44,15 +45,12 @@ template <typename V> static inline void shared_store(V *p, V value) {
     std::memcpy(shared_memory(uint64_t(p), sizeof(V)), &value, sizeof(V));
 }
 
-// 1/a, off by −1, 0 or 1 ulp, which it is depends on a; subnormal numbers are flushed, as rcp.approx.ftz has it.
-static inline float approximate_reciprocal(float a, float one) {
-    float r = one / a;
-    if (std::isnan(r) || std::isinf(r)) return r;
-    if (std::fabs(a) < 0x1p-126f) return std::copysign(INFINITY, a);
-    if (std::fabs(r) < 0x1p-126f) return std::copysign(0.0f, r);
-    uint32_t off = (bit_cast<uint32_t>(a) * 0x9E3779B9u >> 16) % 3;
-    return bit_cast<float>(bit_cast<uint32_t>(r) + off - 1);
+// 1/a, off by −1, 0 or 1 ulp, as a has it.
+static inline float reciprocal(float a) {
+    recip_error = int(bit_cast<uint32_t>(a) * 0x9E3779B9u >> 16) % 3 - 1;
+    return approximate_reciprocal(a, 1.0f);
 }
+#define RECIPROCAL(a) reciprocal(a)
 
 // ab + c in a mode of rounding. Nothing volatile moves from where the mode is to where it is not.
 template <typename T> static inline T rounded(int mode, T a, T b, T c) {
