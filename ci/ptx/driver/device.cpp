@@ -125,8 +125,8 @@ void *const *parameters;
 
 size_t block_size() { return size_t(blockDim.x) * blockDim.y * blockDim.z; }
 
-Coordinate coordinate(uint32_t thread) {
-    return {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y)};
+Coordinate coordinate(uint64_t i, Coordinate size) {
+    return {uint32_t(i % size.x), uint32_t(i / size.x % size.y), uint32_t(i / size.x / size.y)};
 }
 
 void start_fiber() {
@@ -148,7 +148,7 @@ void prepare(Fiber &fiber, Coordinate index) {
 void run_in_turns() {
     size_t threads = block_size();
     if (fibers.size() < threads) fibers.resize(threads);
-    for (size_t i = 0; i < threads; ++i) prepare(fibers[i], coordinate(uint32_t(i)));
+    for (size_t i = 0; i < threads; ++i) prepare(fibers[i], coordinate(i, blockDim));
     for (size_t left = threads; left > 0;) {
         for (current_fiber = 0; current_fiber < threads; ++current_fiber) {
             Fiber &fiber = fibers[current_fiber];
@@ -190,20 +190,21 @@ void run(const Launch &launch) {
     std::vector<const void *> pointers;
     for (const auto &bytes : launch.parameters) pointers.push_back(bytes.data());
     entry = launch.thread, parameters = const_cast<void *const *>(pointers.data());
-    for (uint32_t z = 0; z < gridDim.z; ++z) {
-        for (uint32_t y = 0; y < gridDim.y; ++y) {
-            for (uint32_t x = 0; x < gridDim.x && failure == CUDA_SUCCESS; ++x) {
-                blockIdx = {x, y, z};
-                if (launch.waits) {
-                    std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
-                    run_in_turns();
-                    continue;
-                }
-                for (uint32_t thread = 0; thread < block_size(); ++thread) {
-                    threadIdx = coordinate(thread);
-                    entry(parameters);
-                }
-            }
+    // The last one first in every other launch: nothing may depend on the order.
+    static bool backwards = false;
+    backwards = !backwards;
+    auto number = [](uint64_t i, uint64_t count) { return backwards ? count - 1 - i : i; };
+    uint64_t blocks = uint64_t(gridDim.x) * gridDim.y * gridDim.z, threads = block_size();
+    for (uint64_t i = 0; i < blocks && failure == CUDA_SUCCESS; ++i) {
+        blockIdx = coordinate(number(i, blocks), gridDim);
+        if (launch.waits) {
+            std::memset(shared_bytes, 0xff, sizeof(shared_bytes));
+            run_in_turns();
+            continue;
+        }
+        for (uint64_t k = 0; k < threads; ++k) {
+            threadIdx = coordinate(number(k, threads), blockDim);
+            entry(parameters);
         }
     }
     kernel_name.clear();

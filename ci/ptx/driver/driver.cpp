@@ -1,13 +1,13 @@
-// A libcuda.so.1 whose one device is the CPU: as much of the driver as candle and this crate call. A module's PTX is
+// A libcuda.so.1 whose devices are the CPU: as much of the driver as candle and this crate call. A module's PTX is
 // compiled by ./compile and kept by its hash; launches are queued until memory is copied or freed, and then run their
 // threads one after the other.
 //
 // It is stricter than a GPU: an access outside of live memory, a read of what nothing has written, a call without a
-// context, a launch that its kernel does not allow, or a module that is unloaded before its kernels have run, is
-// reported and fails all that follows.
+// context, a launch that its kernel does not allow or in another device's context, or a module that is unloaded before
+// its kernels have run, is reported and fails all that follows.
 //
-// EMULATED_DRIVER is this folder, EMULATED_DRIVER_CACHE one for compiled modules. With EMULATED_DRIVER_IDLE kernels do nothing,
-// which leaves what a call costs the host.
+// EMULATED_DRIVER is this folder, EMULATED_DRIVER_CACHE one for compiled modules. With EMULATED_DRIVER_IDLE kernels do
+// nothing, which leaves what a call costs the host.
 
 #include <dlfcn.h>
 
@@ -28,6 +28,7 @@ constexpr int MULTIPROCESSORS = 3;
 struct Function;
 struct Module {
     void *library;
+    CUcontext context;
     bool loaded;
     std::map<std::string, Function> functions;
 
@@ -52,14 +53,16 @@ struct Work {
 };
 std::vector<Work> queue;
 
-thread_local bool has_context = false;
-// For handles of what there is but one of.
-int only;
+// Two, for what is kept of one and must not serve the other.
+constexpr int DEVICES = 2;
+// Each has one context, whose handle is the address here.
+char contexts[DEVICES];
+thread_local CUcontext current = nullptr;
 
 // What every call that needs a context asks first.
 CUresult ready() {
     if (failure != CUDA_SUCCESS) return failure;
-    return has_context ? CUDA_SUCCESS : report(CUDA_ERROR_INVALID_CONTEXT, "a call without a current context");
+    return current ? CUDA_SUCCESS : report(CUDA_ERROR_INVALID_CONTEXT, "a call without a current context");
 }
 
 // The same for a call that what has been queued comes before.
@@ -122,8 +125,8 @@ CUresult cuGetErrorString(CUresult error, const char **text) {
 }
 
 CUresult cuDeviceGet(CUdevice *device, int ordinal) {
-    *device = 0;
-    return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+    *device = ordinal;
+    return ordinal < DEVICES ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
@@ -139,22 +142,22 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     return CUDA_SUCCESS;
 }
 
-CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice) {
-    *context = reinterpret_cast<CUcontext>(&only);
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+    *context = reinterpret_cast<CUcontext>(&contexts[device]);
     return CUDA_SUCCESS;
 }
 CUresult cuDevicePrimaryCtxRelease(CUdevice) { return CUDA_SUCCESS; }
 CUresult cuCtxDestroy(CUcontext) { return CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext context) {
-    has_context = context != nullptr;
+    current = context;
     return CUDA_SUCCESS;
 }
 CUresult cuCtxGetCurrent(CUcontext *context) {
-    *context = has_context ? reinterpret_cast<CUcontext>(&only) : nullptr;
+    *context = current;
     return CUDA_SUCCESS;
 }
 
-// Streams share a queue.
+// Streams, and devices, share a queue.
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return ready(); }
 CUresult cuStreamDestroy(CUstream) { return CUDA_SUCCESS; }
 CUresult cuStreamSynchronize(CUstream) {
@@ -208,8 +211,8 @@ CUresult cuMemFree(CUdeviceptr pointer) {
     return release(pointer) ? error : report(CUDA_ERROR_INVALID_VALUE, hex(pointer) + " is freed, and no allocation");
 }
 CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream) { return cuMemFree(pointer); }
-CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice) {
-    *pool = reinterpret_cast<CUmemoryPool>(&only);
+CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device) {
+    *pool = reinterpret_cast<CUmemoryPool>(&contexts[device]);
     return CUDA_SUCCESS;
 }
 CUresult cuMemPoolSetAttribute(CUmemoryPool, CUmemPool_attribute, void *) { return CUDA_SUCCESS; }
@@ -246,7 +249,7 @@ CUresult cuModuleLoadData(CUmodule *module, const void *image) {
     if (path.empty()) return failure;
     void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) return report(CUDA_ERROR_INVALID_PTX, dlerror());
-    *module = reinterpret_cast<CUmodule>(new Module{library, true, {}});
+    *module = reinterpret_cast<CUmodule>(new Module{library, current, true, {}});
     return CUDA_SUCCESS;
 }
 CUresult cuModuleLoad(CUmodule *module, const char *path) {
@@ -302,6 +305,9 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     if (CUresult error = ready()) return error;
     const Function &f = *reinterpret_cast<const Function *>(function);
     if (!f.module->loaded) return report(CUDA_ERROR_INVALID_HANDLE, f.name + " of an unloaded module is launched");
+    if (f.module->context != current) {
+        return report(CUDA_ERROR_INVALID_CONTEXT, f.name + " of another context is launched");
+    }
     uint64_t threads = uint64_t(block_x) * block_y * block_z;
     bool grid_is_possible = grid_x - 1 < 0x7fffffff && grid_y - 1 < 65535 && grid_z - 1 < 65535;
     if (!grid_is_possible || threads == 0 || threads > f.threads || shared > SHARED_MEMORY || extra) {
