@@ -21,6 +21,18 @@ venv() {
   echo "$*" > "$dir/packages"
 }
 
+# cuda_toolkit: what cuda-setup installs, on PATH.
+cuda_toolkit() {
+  "$(dirname "${BASH_SOURCE[0]}")/cuda-setup" >/dev/null
+  # shellcheck source=/dev/null
+  . "$cache/cuda/env"
+}
+
+# to_ptx CAPABILITY OUT SOURCE [OPTION...]: with the flags of build.rs.
+to_ptx() {
+  nvcc -ptx -arch="compute_$1" -std=c++17 -O3 -fmad=false "${@:4}" -o "$2" "$3"
+}
+
 # debian_rust PACKAGE...: Debian's Rust with the source of its standard library, for -Zbuild-std, and more packages.
 debian_rust() {
   set -- rustc-web cargo-web rust-web-src "$@"

@@ -57,6 +57,7 @@ class Kernel:
         # Those whose address is taken, and where shared variables begin.
         self.addressed = set(re.findall(r"mov\.[bu]64\s+%\w+, (\w+);", body)) & set(self.parameters)
         self.shared = {}
+        self.shared_size = 0
         self.registers = set()
         body = re.sub(r"//[^\n]*", "", body)
         body = re.sub(r"\{([^{};]*)\}", r"⟨\1⟩", body)
@@ -87,8 +88,8 @@ class Kernel:
             return self.declare(kind, [plain(name) for name in names.split(",")])
         if shared := re.fullmatch(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\];", text):
             align, size = int(shared[1]), int(shared[3])
-            begin = -(-self.shared.get("", 0) // align) * align
-            self.shared |= {shared[2]: begin, "": begin + size}
+            self.shared[shared[2]] = -(-self.shared_size // align) * align
+            self.shared_size = self.shared[shared[2]] + size
             return ""
         match = re.fullmatch(r"(?:@(!?)%(\w+)\s+)?([\w.]+)\s*(.*);", text, re.S)
         if not match:

@@ -23,10 +23,10 @@ from kernel import Kernel
 def block(text, begin):
     """What is inside of the brace before `begin`."""
     depth = 1
-    for brace in re.finditer(r"[{}]", text[begin:]):
+    for brace in re.compile(r"[{}]").finditer(text, begin):
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return text[begin : begin + brace.start()]
+            return text[begin : brace.start()]
     raise SyntaxError("a brace is not closed")
 
 

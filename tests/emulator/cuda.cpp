@@ -25,17 +25,18 @@ EXPORT void emulate(void *kernel, const Launch *launch, Region *memory, Report *
         report = result;
         return fail(UNKNOWN_LAUNCH, launch->arguments_size);
     }
+#if defined(EMULATED_PTX)
+    void *parameters[8];
+    for (uint32_t i = 0; i < launch->pointer_count; ++i) parameters[i] = const_cast<uint64_t *>(launch->pointers + i);
+    parameters[launch->pointer_count] = const_cast<void *>(launch->arguments);
+    auto run = [&] { ((void (*)(void *const *))kernel)(parameters); };
+#else
+    // Arguments go by value.
+    auto run = [&] { call(kernel, *launch, *static_cast<const ARGUMENTS *>(launch->arguments)); };
+#endif
     gridDim = Coordinate{launch->grid, 1, 1};
     each_thread(*launch, THREADS, memory, result, [&](uint32_t block, uint32_t thread) {
         blockIdx = Coordinate{block, 0, 0}, threadIdx = Coordinate{thread, 0, 0};
-#if defined(EMULATED_PTX)
-        void *parameters[8];
-        for (uint32_t i = 0; i < launch->pointer_count; ++i) parameters[i] = const_cast<uint64_t *>(launch->pointers + i);
-        parameters[launch->pointer_count] = const_cast<void *>(launch->arguments);
-        ((void (*)(void *const *))kernel)(parameters);
-#else
-        // Arguments go by value.
-        call(kernel, *launch, *static_cast<const ARGUMENTS *>(launch->arguments));
-#endif
+        run();
     });
 }
