@@ -51,8 +51,7 @@ template <typename F, typename E>
 __device__ __forceinline__ void contiguous(const typename E::Word *x, const typename E::Word *g,
                                            typename E::Word *out, const Arguments &a) {
     typedef Vector<E> V;
-    // Loads of each operand that a thread has under way; f″ is not bound by memory.
-    constexpr int IN_FLIGHT = F::ORDER == 2 ? 1 : 2;
+    constexpr int IN_FLIGHT = F::VECTORS;
     const uint4 *const xs = reinterpret_cast<const uint4 *>(x), *const gs = reinterpret_cast<const uint4 *>(g);
     uint4 *const outs = reinterpret_cast<uint4 *>(out);
     const uint64_t count = a.n / V::N;
@@ -114,9 +113,11 @@ __device__ __forceinline__ void strided(const typename E::Word *x, const typenam
     }
 }
 
+// Vectors of each operand that a thread has under way, which makes two loads, but where arithmetic takes longer than memory.
+constexpr int vectors_of(int order) { return order == 0 ? 2 : 1; }
 // A function of the table, of order K.
 template <typename F, int K> struct Plain {
-    static constexpr int ORDER = K;
+    static constexpr int ORDER = K, VECTORS = vectors_of(K), RESIDENT = BLOCKS;
     template <typename E, typename T> static __device__ __forceinline__ T eval(E e, T x, const Arguments &) {
         return F::eval(e, x);
     }
@@ -127,15 +128,15 @@ __device__ __forceinline__ double threshold(double, const Arguments &a) { return
 
 // Softplus with β = 1, f or the line that takes its place.
 template <typename F, int K> struct Thresholded {
-    static constexpr int ORDER = K;
+    static constexpr int ORDER = K, VECTORS = vectors_of(K), RESIDENT = BLOCKS;
     template <typename E, typename T> static __device__ __forceinline__ T eval(E e, T x, const Arguments &a) {
         return if_gt(x, threshold(x, a), above_threshold<K>(x), F::eval(e, x));
     }
 };
 
-// Softplus with any β.
+// Softplus with any β. It spills registers if it may have 64.
 template <int K> struct Parametric {
-    static constexpr int ORDER = K;
+    static constexpr int ORDER = K, VECTORS = 1, RESIDENT = 0;
     template <typename E> static __device__ __forceinline__ float eval(E, float x, const Arguments &a) {
         return softplus_parametric<K>(x, Parameters<float>{a.beta, a.beta_low, a.threshold});
     }
@@ -147,23 +148,23 @@ template <int K> struct Parametric {
 
 }  // namespace candle_mish
 
-#define FORWARD(kernel, E, ...)                                                                        \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                              \
-        kernel(const candle_mish::E::Word *x, candle_mish::E::Word *out, const __grid_constant__ Arguments a) { \
-        candle_mish::__VA_ARGS__(x, nullptr, out, a);                                                  \
+#define FORWARD(kernel, E, F, ...)                                                                                  \
+    extern "C" __global__ void __launch_bounds__(THREADS, candle_mish::F::RESIDENT)                                 \
+        kernel(const candle_mish::E::Word *x, candle_mish::E::Word *out, const __grid_constant__ Arguments a) {     \
+        candle_mish::__VA_ARGS__(x, nullptr, out, a);                                                               \
     }
 
-#define DERIVATIVE(kernel, E, ...)                                                                     \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                              \
-        kernel(const candle_mish::E::Word *x, const candle_mish::E::Word *g, candle_mish::E::Word *out, \
-               const __grid_constant__ Arguments a) {                                                  \
-        candle_mish::__VA_ARGS__(x, g, out, a);                                                        \
+#define DERIVATIVE(kernel, E, F, ...)                                                                               \
+    extern "C" __global__ void __launch_bounds__(THREADS, candle_mish::F::RESIDENT)                                 \
+        kernel(const candle_mish::E::Word *x, const candle_mish::E::Word *g, candle_mish::E::Word *out,             \
+               const __grid_constant__ Arguments a) {                                                               \
+        candle_mish::__VA_ARGS__(x, g, out, a);                                                                     \
     }
 
 #define LAYOUTS(type, E, SHELL, name)                                                                              \
-    SHELL(name##_##type##_contiguous, E, contiguous<candle_mish::name##_kernel, candle_mish::E>)                 \
-    SHELL(name##_##type##_strided32, E, strided<candle_mish::name##_kernel, candle_mish::E, uint32_t>)           \
-    SHELL(name##_##type##_strided64, E, strided<candle_mish::name##_kernel, candle_mish::E, uint64_t>)
+    SHELL(name##_##type##_contiguous, E, name##_kernel, contiguous<candle_mish::name##_kernel, candle_mish::E>)    \
+    SHELL(name##_##type##_strided32, E, name##_kernel, strided<candle_mish::name##_kernel, candle_mish::E, uint32_t>) \
+    SHELL(name##_##type##_strided64, E, name##_kernel, strided<candle_mish::name##_kernel, candle_mish::E, uint64_t>)
 
 #define DTYPES(SHELL, name) FOR_ELEMENTS(LAYOUTS, SHELL, name)
 

@@ -79,6 +79,13 @@ __device__ __forceinline__ void channels(const typename E::Word *x, const typena
     const uint32_t stride = gridDim.x * THREADS;
     for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < vectors; i += stride) {
         const uint32_t at = i * V::N;
+        const bool whole = at + V::N <= n;
+        // Asked for before the channels are, which take two divisions and loads that depend on them.
+        uint4 xs = {}, gs = {};
+        if (whole) {
+            xs = MISH_LOAD(reinterpret_cast<const uint4 *>(x) + i);
+            if (F::ORDER > 0) gs = MISH_LOAD(reinterpret_cast<const uint4 *>(g) + i);
+        }
         const uint32_t run = divide(at, a.dims[1], a.multipliers[1], a.shifts[1]);
         uint32_t channel = run - divide(run, a.dims[0], a.multipliers[0], a.shifts[0]) * count;
         uint32_t within = at - run * side;
@@ -106,22 +113,26 @@ __device__ __forceinline__ void channels(const typename E::Word *x, const typena
                 }
             }
         }
-        if (at + V::N <= n) {
-            V value, factor;
-            value.read(MISH_LOAD(reinterpret_cast<const uint4 *>(x) + i));
-            if (F::ORDER > 0) factor.read(MISH_LOAD(reinterpret_cast<const uint4 *>(g) + i));
+        V value, factor;
+        value.read(xs);
+        factor.read(gs);
+        if (!whole) {
 #pragma unroll
             for (int j = 0; j < V::N; ++j) {
-                value.v[j] = of[j].value(value.v[j], F::ORDER > 0 ? factor.v[j] : value.v[j]);
+                if (at + j >= n) break;
+                value.v[j] = E::widen(MISH_LOAD(x + at + j));
+                if (F::ORDER > 0) factor.v[j] = E::widen(MISH_LOAD(g + at + j));
             }
+        }
+#pragma unroll
+        for (int j = 0; j < V::N; ++j) value.v[j] = of[j].value(value.v[j], factor.v[j]);
+        if (whole) {
             MISH_STORE(reinterpret_cast<uint4 *>(out) + i, value.write());
         } else {
 #pragma unroll
             for (int j = 0; j < V::N; ++j) {
                 if (at + j >= n) break;
-                typename E::Compute x_value = E::widen(MISH_LOAD(x + at + j));
-                typename E::Compute g_value = F::ORDER > 0 ? E::widen(MISH_LOAD(g + at + j)) : x_value;
-                MISH_STORE(out + at + j, E::narrow(of[j].value(x_value, g_value)));
+                MISH_STORE(out + at + j, E::narrow(value.v[j]));
             }
         }
     }
@@ -184,24 +195,25 @@ __device__ __forceinline__ void sums(const typename E::Word *x, const typename E
                                      const void *shifts, typename E::Compute *out, const AffineArguments &a) {
     typedef typename E::Compute C;
     const Index count = Index(a.dims[0]), parts = Index(a.parts), n = Index(a.n);
-    const Index thread = Index(blockIdx.x) * THREADS + threadIdx.x;
-    if (thread >= count * parts) return;
-    const Index channel = a.together ? thread / parts : thread % count;
-    const Index part = a.together ? thread % parts : thread / count;
-    const Index x_first = channel * Index(a.strides[0][0]), g_first = channel * Index(a.strides[1][0]);
-    Channel<F, E> c;
-    c.load(scales, shifts, channel * Index(a.strides[2][0]), channel * Index(a.strides[3][0]), a);
-    Sum<C> times_x, plain;
-    for (Index i = part; i < n; i += parts) {
-        Place<Index> p = place(i, 1, a);
-        C x_value = E::widen(MISH_LOAD(x + (x_first + p.at[0])));
-        C product = E::widen(MISH_LOAD(g + (g_first + p.at[1]))) * F::eval(E(), c.argument(x_value));
-        if (F::SCALED) times_x.add(product * x_value);
-        plain.add(product);
+    const Index stride = Index(gridDim.x) * THREADS;
+    for (Index sum = Index(blockIdx.x) * THREADS + threadIdx.x; sum < count * parts; sum += stride) {
+        const Index channel = a.together ? sum / parts : sum % count;
+        const Index part = a.together ? sum % parts : sum / count;
+        const Index x_first = channel * Index(a.strides[0][0]), g_first = channel * Index(a.strides[1][0]);
+        Channel<F, E> c;
+        c.load(scales, shifts, channel * Index(a.strides[2][0]), channel * Index(a.strides[3][0]), a);
+        Sum<C> times_x, plain;
+        for (Index i = part; i < n; i += parts) {
+            Place<Index> p = place(i, 1, a);
+            C x_value = E::widen(MISH_LOAD(x + (x_first + p.at[0])));
+            C product = E::widen(MISH_LOAD(g + (g_first + p.at[1]))) * F::eval(E(), c.argument(x_value));
+            if (F::SCALED) times_x.add(product * x_value);
+            plain.add(product);
+        }
+        const Index at = channel * parts + part;
+        if (F::SCALED) MISH_STORE(out + at, times_x.total());
+        MISH_STORE(out + (F::SCALED ? count * parts : Index(0)) + at, plain.total());
     }
-    const Index at = channel * parts + part;
-    if (F::SCALED) MISH_STORE(out + at, times_x.total());
-    MISH_STORE(out + (F::SCALED ? count * parts : Index(0)) + at, plain.total());
 }
 
 // A function with or without a scale, of order K.
@@ -213,7 +225,7 @@ template <typename F, bool WITH_SCALE, int K> struct Affine : F {
 }  // namespace candle_mish
 
 #define KERNEL(kernel, E, Out, ...)                                                                           \
-    extern "C" __global__ void __launch_bounds__(THREADS)                                                     \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                   \
         kernel(const candle_mish::E::Word *x, const candle_mish::E::Word *g, const void *scale,               \
                const void *shift, candle_mish::E::Out *out, const __grid_constant__ AffineArguments a) {      \
         candle_mish::__VA_ARGS__(x, g, scale, shift, out, a);                                                 \

@@ -10,6 +10,9 @@
 // As in src/plan.rs.
 constexpr int THREADS = 256;
 constexpr int MAX_DIMS = 8;
+// That a multiprocessor holds at least, which leaves a thread 64 registers. With no such number ptxas aims at 32, for which it
+// puts off the second of two loads until what the first one is for is done.
+constexpr int BLOCKS = 1024 / THREADS;
 
 // The emulator watches memory through these.
 #if !defined(MISH_LOAD)

@@ -96,14 +96,16 @@ template <int K> struct Parametric {
 }  // namespace candle_mish
 
 // Buffers are numbered as src/msl.rs binds them: operands, output, arguments. Without a derivative there is no g to
-// read, and x stands in for it.
+// read, and x stands in for it. The compiler may take buffers not to overlap (MSL 5.2), so what is overwritten is read
+// through `out`.
 #define FORWARD(name, E, ...)                                                                                     \
     MISH_KERNEL void name(device const candle_mish::E::Word *x [[buffer(0)]],                                     \
                           device candle_mish::E::Word *out [[buffer(1)]],                                         \
                           constant Arguments &a [[buffer(2)]],                                                    \
                           uint first [[thread_position_in_grid]],                                                 \
                           uint threads [[threads_per_grid]]) {                                                    \
-        candle_mish::__VA_ARGS__(x, x, out, a, first, threads);                                                   \
+        device const candle_mish::E::Word *in = a.in_place != 0 ? out : x;                                        \
+        candle_mish::__VA_ARGS__(in, in, out, a, first, threads);                                                 \
     }
 
 #define DERIVATIVE(name, E, ...)                                                                                  \

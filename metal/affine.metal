@@ -75,6 +75,13 @@ MISH_INLINE void channels(device const typename E::Word *x, device const typenam
     const uint vectors = (n + uint(V::N) - 1u) / uint(V::N);
     for (uint i = first; i < vectors; i += threads) {
         const uint at = i * uint(V::N);
+        const bool whole = at + uint(V::N) <= n;
+        // Asked for before the channels are, which take two divisions and loads that depend on them.
+        uint4 xs = uint4(0u, 0u, 0u, 0u), gs = xs;
+        if (whole) {
+            xs = MISH_LOAD((device const uint4 *)x + i);
+            if (F::ORDER > 0) gs = MISH_LOAD((device const uint4 *)g + i);
+        }
         const uint run = divide(at, a.dims[1], a.multipliers[1], a.shifts[1]);
         uint channel = run - divide(run, a.dims[0], a.multipliers[0], a.shifts[0]) * count;
         uint within = at - run * side;
@@ -102,22 +109,26 @@ MISH_INLINE void channels(device const typename E::Word *x, device const typenam
                 }
             }
         }
-        if (at + uint(V::N) <= n) {
-            V value, factor;
-            value.read(MISH_LOAD((device const uint4 *)x + i));
-            if (F::ORDER > 0) factor.read(MISH_LOAD((device const uint4 *)g + i));
+        V value, factor;
+        value.read(xs);
+        factor.read(gs);
+        if (!whole) {
 #pragma unroll
             for (int j = 0; j < V::N; ++j) {
-                value.v[j] = of[j].value(value.v[j], F::ORDER > 0 ? factor.v[j] : value.v[j]);
+                if (at + uint(j) >= n) break;
+                value.v[j] = E::widen(MISH_LOAD(x + (at + uint(j))));
+                if (F::ORDER > 0) factor.v[j] = E::widen(MISH_LOAD(g + (at + uint(j))));
             }
+        }
+#pragma unroll
+        for (int j = 0; j < V::N; ++j) value.v[j] = of[j].value(value.v[j], factor.v[j]);
+        if (whole) {
             MISH_STORE((device uint4 *)out + i, value.write());
         } else {
 #pragma unroll
             for (int j = 0; j < V::N; ++j) {
                 if (at + uint(j) >= n) break;
-                float x_value = E::widen(MISH_LOAD(x + (at + uint(j))));
-                float g_value = F::ORDER > 0 ? E::widen(MISH_LOAD(g + (at + uint(j)))) : x_value;
-                MISH_STORE(out + (at + uint(j)), E::narrow(of[j].value(x_value, g_value)));
+                MISH_STORE(out + (at + uint(j)), E::narrow(value.v[j]));
             }
         }
     }
@@ -175,25 +186,27 @@ struct Sum {
 // of shift. Without atomics and barriers, so the same on every run.
 template <typename F, typename E, typename Index>
 MISH_INLINE void sums(device const typename E::Word *x, device const typename E::Word *g, device const uchar *scales,
-                      device const uchar *shifts, device uint *out, constant AffineArguments &a, Index first, Index) {
+                      device const uchar *shifts, device uint *out, constant AffineArguments &a, Index first,
+                      Index threads) {
     const Index count = Index(a.dims[0]), parts = Index(a.parts), n = Index(a.n);
-    if (first >= count * parts) return;
-    const Index channel = a.together != 0 ? first / parts : first % count;
-    const Index part = a.together != 0 ? first % parts : first / count;
-    const Index x_first = channel * Index(a.strides[0][0]), g_first = channel * Index(a.strides[1][0]);
-    Channel<F, E> c;
-    c.load(scales, shifts, channel * Index(a.strides[2][0]), channel * Index(a.strides[3][0]), a);
-    Sum times_x = {0.0f, 0.0f}, plain = {0.0f, 0.0f};
-    for (Index i = part; i < n; i += parts) {
-        Place<Index> p = place(i, 1, a);
-        float x_value = E::widen(MISH_LOAD(x + (x_first + p.at[0])));
-        float product = E::widen(MISH_LOAD(g + (g_first + p.at[1]))) * F::eval(E(), c.argument(x_value));
-        if (F::SCALED) times_x.add(product * x_value);
-        plain.add(product);
+    for (Index sum = first; sum < count * parts; sum += threads) {
+        const Index channel = a.together != 0 ? sum / parts : sum % count;
+        const Index part = a.together != 0 ? sum % parts : sum / count;
+        const Index x_first = channel * Index(a.strides[0][0]), g_first = channel * Index(a.strides[1][0]);
+        Channel<F, E> c;
+        c.load(scales, shifts, channel * Index(a.strides[2][0]), channel * Index(a.strides[3][0]), a);
+        Sum times_x = {0.0f, 0.0f}, plain = {0.0f, 0.0f};
+        for (Index i = part; i < n; i += parts) {
+            Place<Index> p = place(i, 1, a);
+            float x_value = E::widen(MISH_LOAD(x + (x_first + p.at[0])));
+            float product = E::widen(MISH_LOAD(g + (g_first + p.at[1]))) * F::eval(E(), c.argument(x_value));
+            if (F::SCALED) times_x.add(product * x_value);
+            plain.add(product);
+        }
+        const Index at = channel * parts + part;
+        if (F::SCALED) MISH_STORE(out + at, bits_of(times_x.total()));
+        MISH_STORE(out + (F::SCALED ? count * parts + at : at), bits_of(plain.total()));
     }
-    const Index at = channel * parts + part;
-    if (F::SCALED) MISH_STORE(out + at, bits_of(times_x.total()));
-    MISH_STORE(out + (F::SCALED ? count * parts + at : at), bits_of(plain.total()));
 }
 
 // A function with or without a scale, of order K.

@@ -1,7 +1,6 @@
 // What the kernels' sources share: the element types, vectors of 16 bytes, divisions, and the functions by element type.
 // src/msl.rs splices src/real.h, src/formula.h and src/quick.h in front of this file.
-//
-// Nothing here needs more than MSL 2: bf16 is moved as 16-bit integers, as `bfloat` came with MSL 3.1.
+// bf16 is moved as 16-bit integers: not every GPU has `bfloat`.
 
 // As in src/plan.rs.
 static constexpr constant int THREADS = 256;

@@ -15,7 +15,8 @@ use candle_core::{bail, CpuStorage, InplaceOp1, Layout, Result, Tensor};
 /// view's own elements change. Values are those of [`mish`](crate::mish()), to the bit.
 ///
 /// **Clones and views share storage**: `xs.clone()`, `xs.detach()`, a view and what it is a view of all change with
-/// `xs`. So does what another tensor's gradient graph has kept of it, which candle cannot tell.
+/// `xs`. So does what another tensor's gradient graph has kept of it, which candle cannot tell. On Metal `xs.copy()`
+/// shares it as well (candle 0.11.1); `xs.force_contiguous()` is a copy everywhere.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -1,10 +1,12 @@
 //! A CUDA device, timed with its events.
 
-use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
+use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool, memcpy_dtod_async};
+use candle_core::cuda_backend::cudarc::driver::sys::CUdeviceptr;
 use candle_core::cuda_backend::cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-use candle_core::cuda_backend::WrapErr;
-use candle_core::{CudaDevice, DType, Device, Result};
+use candle_core::cuda_backend::cudarc::driver::DevicePtr;
+use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
+use candle_core::{bail, CudaDevice, DType, Device, Result, Storage, Tensor};
 
 pub struct Gpu(CudaDevice);
 
@@ -47,11 +49,33 @@ impl Gpu {
         Ok(f64::from(start.elapsed_ms(&end).w()?) / 1e3)
     }
 
-    /// A copy of so many bytes.
-    pub fn copy(&self, bytes: usize) -> Result<impl FnMut() -> Result<()>> {
+    /// A copy of a tensor's bytes.
+    pub fn copy(&self, from: &Tensor) -> Result<impl FnMut() -> Result<()>> {
         let stream = self.0.cuda_stream();
-        let from = stream.alloc_zeros::<u8>(bytes).w()?;
-        let mut to = stream.alloc_zeros::<u8>(bytes).w()?;
-        Ok(move || stream.memcpy_dtod(&from, &mut to).w())
+        let bytes = from.elem_count() * from.dtype().size_in_bytes();
+        let to = from.zeros_like()?;
+        let (source, target) = (pointer(from)?, pointer(&to)?);
+        let from = from.clone();
+        Ok(move || {
+            let _kept = (&from, &to);
+            // SAFETY: both tensors are contiguous, of so many bytes, and live as long as this; the stream is theirs.
+            unsafe { memcpy_dtod_async(target, source, bytes, stream.cu_stream()) }.w()
+        })
     }
+}
+
+/// Where a contiguous tensor begins.
+pub fn pointer(tensor: &Tensor) -> Result<CUdeviceptr> {
+    let (storage, _) = tensor.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else {
+        bail!("expected a tensor on a CUDA device")
+    };
+    let stream = storage.device.cuda_stream();
+    Ok(match &storage.slice {
+        CudaStorageSlice::F16(slice) => slice.device_ptr(&stream).0,
+        CudaStorageSlice::BF16(slice) => slice.device_ptr(&stream).0,
+        CudaStorageSlice::F32(slice) => slice.device_ptr(&stream).0,
+        CudaStorageSlice::F64(slice) => slice.device_ptr(&stream).0,
+        _ => bail!("{:?} has no kernels", tensor.dtype()),
+    })
 }

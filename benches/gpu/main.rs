@@ -56,6 +56,16 @@ impl Bench {
         Ok(median(samples))
     }
 
+    /// An idle device has low clocks, and takes a while to raise them.
+    fn warm_up(&self) -> Result<()> {
+        let x = self.tensor(1 << 20, DType::F32)?;
+        let (start, mut copy) = (Instant::now(), self.gpu.copy(&x)?);
+        while start.elapsed().as_secs_f64() < 0.3 {
+            self.gpu.time(100, &mut copy)?;
+        }
+        Ok(())
+    }
+
     fn tensor(&self, n: usize, dtype: DType) -> Result<Tensor> {
         Tensor::randn(0f32, 3f32, n, &self.device)?.to_dtype(dtype)
     }
@@ -84,8 +94,9 @@ impl Bench {
     }
 
     fn size(&self, dtype: DType, n: usize) -> Result<()> {
-        // What reads and writes 2n.
-        let copy = self.seconds(self.gpu.copy(n * dtype.size_in_bytes())?)?;
+        // What reads and writes 2n, with values as ours have, whose bits cost power.
+        let (x, g) = (self.tensor(n, dtype)?, self.tensor(n, dtype)?);
+        let copy = self.seconds(self.gpu.copy(&x)?)?;
         let case = |op, pass| Case {
             op,
             pass,
@@ -94,7 +105,6 @@ impl Bench {
             copy,
         };
         self.row(&case("copy", "forward"), "copy", copy);
-        let (x, g) = (self.tensor(n, dtype)?, self.tensor(n, dtype)?);
         let relu = self.seconds(|| x.relu().map(drop))?;
         self.row(&case("relu", "forward"), "relu", relu);
         for activation in Activation::ALL {
@@ -147,42 +157,58 @@ impl Bench {
         measure("mish_affine", &|| candle_mish::mish_affine(&x, &row, &row, 1))
     }
 
-    /// Microseconds of host time per call: calls that are queued, without waiting for the device.
+    /// Microseconds of host time per call: calls that are queued, without waiting for the device. In turns.
     fn launch_overhead(&self) -> Result<()> {
-        const CALLS: u32 = 2000;
+        const CALLS: u32 = 500;
         let x = self.tensor(1024, DType::F32)?;
         let transposed = self.tensor(1024, DType::F32)?.reshape((32, 32))?.t()?;
-        let measure = |what: &str, call: &dyn Fn() -> Result<Tensor>| -> Result<()> {
-            for _ in 0..100 {
-                call()?;
+        let ops: [(&str, &dyn Fn() -> Result<Tensor>); 4] = [
+            ("mish", &|| candle_mish::mish(&x)),
+            ("relu", &|| x.relu()),
+            ("mish, transposed", &|| candle_mish::mish(&transposed)),
+            ("relu, transposed", &|| transposed.relu()),
+        ];
+        let mut samples = [(); 4].map(|()| Vec::new());
+        // The first round is for what comes with first calls.
+        for round in 0..=SAMPLES {
+            for ((_, call), samples) in ops.iter().zip(&mut samples) {
+                self.device.synchronize()?;
+                let start = Instant::now();
+                for _ in 0..CALLS {
+                    call()?;
+                }
+                let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS);
+                if round > 0 {
+                    samples.push(micros);
+                }
             }
-            self.device.synchronize()?;
-            let start = Instant::now();
-            for _ in 0..CALLS {
-                call()?;
-            }
-            let micros = start.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS);
-            self.device.synchronize()?;
-            if self.json {
-                println!("{{\"peer\": \"candle launch\", \"op\": \"{what}\", \"elements\": 1024, \"us\": {micros:.3}}}");
-            } else {
-                println!("| {what} | {micros:.2} |");
-            }
-            Ok(())
-        };
-        if !self.json {
-            println!("\n| host time of a call on 1024 elements | us |\n| --- | --- |");
         }
-        measure("mish", &|| candle_mish::mish(&x))?;
-        measure("mish, transposed", &|| candle_mish::mish(&transposed))?;
-        measure("relu", &|| x.relu())?;
-        measure("relu, transposed", &|| transposed.relu())
+        self.device.synchronize()?;
+        if !self.json {
+            println!("\n| host time of a call on 1024 elements | us | quartiles |\n| --- | ---: | ---: |");
+        }
+        for ((what, _), samples) in ops.iter().zip(samples) {
+            let [low, middle, high] = quartiles(samples);
+            if self.json {
+                let figures = format!("\"us\": {middle:.3}, \"low\": {low:.3}, \"high\": {high:.3}");
+                println!(
+                    "{{\"peer\": \"candle launch\", \"op\": \"{what}\", \"elements\": 1024, {figures}}}"
+                );
+            } else {
+                println!("| {what} | {middle:.2} | {low:.2} to {high:.2} |");
+            }
+        }
+        Ok(())
     }
 }
 
-fn median(mut samples: Vec<f64>) -> f64 {
+fn median(samples: Vec<f64>) -> f64 {
+    quartiles(samples)[1]
+}
+
+fn quartiles(mut samples: Vec<f64>) -> [f64; 3] {
     samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
+    [1, 2, 3].map(|k| samples[k * (samples.len() - 1) / 4])
 }
 
 /// The op as candle's users write it without this crate.
@@ -231,6 +257,7 @@ fn main() -> Result<()> {
     if !bench.json {
         println!("| op | dtype | elements | contender | us | GB/s | of copy |\n| --- | --- | --- | --- | --- | --- | --- |");
     }
+    bench.warm_up()?;
     for &dtype in Gpu::DTYPES {
         for &n in &sizes {
             bench.size(dtype, n)?;

@@ -1,7 +1,7 @@
 //! A Metal device, timed by the clock of the host around a wait for all that was queued: candle keeps the command
 //! buffers to itself, and with them the device's own times.
 
-use candle_core::{DType, Device, MetalDevice, Result};
+use candle_core::{bail, DType, Device, MetalDevice, Result, Storage, Tensor};
 use std::time::Instant;
 
 pub struct Gpu(MetalDevice);
@@ -31,11 +31,16 @@ impl Gpu {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// A blit of so many bytes.
-    pub fn copy(&self, bytes: usize) -> Result<impl FnMut() -> Result<()>> {
+    /// A blit of a tensor's bytes.
+    pub fn copy(&self, from: &Tensor) -> Result<impl FnMut() -> Result<()>> {
         let device = self.0.clone();
-        let buffer = || device.new_buffer_builder().with_zeros(bytes).build();
-        let (from, to) = (buffer()?, buffer()?);
+        let bytes = from.elem_count() * from.dtype().size_in_bytes();
+        let (storage, _) = from.storage_and_layout();
+        let Storage::Metal(storage) = &*storage else {
+            bail!("expected a tensor on a Metal device")
+        };
+        let from = storage.buffer().clone();
+        let to = device.new_buffer_builder().with_zeros(bytes).build()?;
         Ok(move || {
             let mut blit = device.blit_command_encoder()?;
             blit.copy_from_buffer(&from, 0, &to, 0, bytes);

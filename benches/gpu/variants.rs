@@ -1,7 +1,7 @@
 //! Which blocks, loads and grids the contiguous kernels are fastest with: every kernel of every variant that
 //! `ci/cuda-variants` has compiled, in grids of several sizes, in turns.
 
-use super::cuda::Gpu;
+use super::cuda::{pointer, Gpu};
 use super::median;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
 use candle_core::cuda_backend::cudarc::driver::sys::{
@@ -16,14 +16,42 @@ use candle_core::{bail, CudaDevice, DType, Device, Layout, Module, Result, Stora
 use candle_mish::internals::{Arguments, Function, Plan, Target, THREADS};
 use candle_mish::{Activation, Derivative, Softplus};
 use indicatif::ProgressIterator;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Elements, where nobody asks for others.
 pub const N: usize = 1 << 26;
 const ROUNDS: usize = 11;
-/// Threads per multiprocessor, in 256s, at most; without a bound no thread has to loop.
-const GRIDS: [Option<u32>; 5] = [Some(8), Some(16), Some(32), Some(64), None];
+/// Blocks at most.
+#[derive(Clone, Copy)]
+enum Grid {
+    /// So many times what the multiprocessors hold at once.
+    Waves(u32),
+    /// So many blocks of 256 threads per multiprocessor, or as many threads in other blocks.
+    Blocks(u32),
+    /// No thread has to loop.
+    All,
+}
+
+const GRIDS: [Grid; 6] = [
+    Grid::Waves(1),
+    Grid::Waves(2),
+    Grid::Waves(4),
+    Grid::Blocks(32),
+    Grid::Blocks(64),
+    Grid::All,
+];
+
+impl fmt::Display for Grid {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Waves(n) => write!(f, "{n}× resident"),
+            Self::Blocks(n) => write!(f, "{n}"),
+            Self::All => write!(f, "all"),
+        }
+    }
+}
 
 /// A variant of all kernels.
 struct Variant {
@@ -82,7 +110,6 @@ pub fn run(device: &Device, gpu: &Gpu, folder: &Path, n: usize) -> Result<()> {
     println!("| --- | ---: | ---: |{}", " ---: |".repeat(kernels.len()));
     for ((name, grid), row) in &rows {
         let cells: Vec<_> = row.iter().map(|percent| format!("{percent:.1}")).collect();
-        let grid = grid.map_or("all".to_string(), |grid| grid.to_string());
         println!("| {name} | {grid} | {:.1} | {} |", worst(row), cells.join(" | "));
     }
     Ok(())
@@ -178,9 +205,16 @@ impl Call {
             let threads = function
                 .get_attribute(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)
                 .w()? as u32;
+            let resident = function
+                .occupancy_max_active_blocks_per_multiprocessor(threads, 0, None)
+                .w()?;
             for grid in GRIDS {
                 let blocks = items.div_ceil(threads);
-                let most = grid.map_or(blocks, |grid| grid * units * THREADS / threads);
+                let most = match grid {
+                    Grid::Waves(waves) => waves * units * resident,
+                    Grid::Blocks(count) => count * units * THREADS / threads,
+                    Grid::All => blocks,
+                };
                 let launch = Launch {
                     function: function.clone(),
                     config: LaunchConfig {
@@ -191,8 +225,13 @@ impl Call {
                 };
                 self.out.zero_set()?;
                 self.run(&launch)?;
-                let differ = self.out.ne(&self.expected)?.to_dtype(DType::F32)?.sum_all()?;
-                let differ = differ.to_scalar::<f32>()?;
+                // candle sums all of a tensor in a single block, which takes it 40 ms.
+                let differ = self.out.ne(&self.expected)?.to_dtype(DType::F32)?;
+                let differ = differ
+                    .reshape((1 << 10, ()))?
+                    .sum(1)?
+                    .sum_all()?
+                    .to_scalar::<f32>()?;
                 if differ > 0.0 {
                     let (variant, kernel) = (&variant.name, &self.kernel);
                     bail!("{variant}: {differ} results of {kernel} differ from the crate's")
@@ -216,7 +255,7 @@ fn column(
     let call = Call::new(device, f, dtype, n)?;
     let launches = call.launches(variants)?;
     let bytes = n * dtype.size_in_bytes();
-    let mut copy = gpu.copy(bytes)?;
+    let mut copy = gpu.copy(&call.operands[0])?;
     let calls = (Gpu::SAMPLE_SECONDS / gpu.time(10, &mut copy)? * 10.0).ceil() as usize;
     let mut copies = Vec::new();
     let mut samples = vec![Vec::new(); launches.len()];
@@ -230,20 +269,4 @@ fn column(
     let moved = ((call.operands.len() + 1) * bytes) as f64;
     let percent = |samples| 100.0 * moved / median(samples) / copied;
     Ok(samples.into_iter().map(percent).collect())
-}
-
-/// Where a contiguous tensor begins.
-fn pointer(tensor: &Tensor) -> Result<CUdeviceptr> {
-    let (storage, _) = tensor.storage_and_layout();
-    let Storage::Cuda(storage) = &*storage else {
-        bail!("expected a tensor on a CUDA device")
-    };
-    let stream = storage.device.cuda_stream();
-    Ok(match &storage.slice {
-        CudaStorageSlice::F16(slice) => slice.device_ptr(&stream).0,
-        CudaStorageSlice::BF16(slice) => slice.device_ptr(&stream).0,
-        CudaStorageSlice::F32(slice) => slice.device_ptr(&stream).0,
-        CudaStorageSlice::F64(slice) => slice.device_ptr(&stream).0,
-        _ => bail!("{:?} has no kernels", tensor.dtype()),
-    })
 }

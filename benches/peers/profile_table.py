@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What Nsight Compute says of each kernel, a row for each: `ncu --csv` with the sections SpeedOfLight,
-ComputeWorkloadAnalysis, Occupancy and LaunchStats.
+ComputeWorkloadAnalysis, Occupancy and LaunchStats, with --print-units base, as a column has one unit.
 
     python3 benches/peers/profile_table.py PROFILE.csv
 """

@@ -116,6 +116,8 @@ impl Gpu {
                 of
             }
         };
+        // Ops in place come here without an allocation before, which would have bound it.
+        self.context.bind_to_thread().w()?;
         let kernel = of.load_function(name).w()?;
         loaded.kernels.insert(name.to_string(), kernel.clone());
         Ok(kernel)

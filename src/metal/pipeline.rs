@@ -5,9 +5,9 @@ use crate::plan::THREADS;
 use candle_core::{bail, Error, MetalDevice, Result};
 use candle_metal_kernels::metal::{ComputePipeline, Library};
 use candle_metal_kernels::MetalKernelError;
-use objc2::available;
 use objc2_metal::{MTLCompileOptions, MTLMathFloatingPointFunctions, MTLMathMode};
 use std::collections::btree_map::{BTreeMap, Entry};
+use std::ops::Deref;
 use std::sync::{PoisonError, RwLock};
 
 /// What a device has compiled.
@@ -43,7 +43,7 @@ pub(super) fn pipeline(
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(unknown) => unknown.insert(Kernels {
             library: device
-                .new_library_with_source(library.source(), Some(&options()))
+                .new_library_with_source(library.source(), Some(&*options()))
                 .map_err(|e| failed("this system's Metal does not compile the source of", e))?,
             pipelines: BTreeMap::new(),
         }),
@@ -77,14 +77,10 @@ fn failed(op: &str, kernel: &str, what: &str, error: MetalKernelError) -> Error 
 }
 
 /// Without fast math: it reorders sums whose rounding errors the kernels keep, and takes NaN and ∞ to be absent.
-fn options() -> objc2::rc::Retained<MTLCompileOptions> {
+fn options() -> impl Deref<Target = MTLCompileOptions> {
+    // Both came with macOS 15 and iOS 18, as did the residency sets without which candle opens no device.
     let options = MTLCompileOptions::new();
-    if available!(macos = 15, ios = 18) {
-        options.setMathMode(MTLMathMode::Safe);
-        options.setMathFloatingPointFunctions(MTLMathFloatingPointFunctions::Precise);
-    } else {
-        #[allow(deprecated)] // what later systems have instead is above
-        options.setFastMathEnabled(false);
-    }
+    options.setMathMode(MTLMathMode::Safe);
+    options.setMathFloatingPointFunctions(MTLMathFloatingPointFunctions::Precise);
     options
 }

@@ -1,7 +1,7 @@
 //! Launches of the fused neighbours: f(x·scale + shift) and its gradients.
 
 use super::arguments::divisor;
-use super::{dtype_name, reach, Collapsed, Target, INDEX_32, MAX_DIMS, THREADS, VECTOR};
+use super::{dtype_name, reach, Collapsed, Target, INDEX_32, MAX_DIMS, VECTOR};
 use crate::affine::Fused;
 use crate::extent::element_count;
 use candle_core::{bail, DType, Error, Layout, Result, Shape};
@@ -283,7 +283,7 @@ fn sums(
             together: u32::from(together),
             ..AffineArguments::default()
         },
-        grid: (channels * parts).div_ceil(THREADS as usize) as u32,
+        grid: target.grid(channels * parts),
         out: Shape::from((1 + usize::from(scaled), channels, parts)),
     })
 }

@@ -24,6 +24,7 @@ pub const ALL: &[Test] = &[
     ("affine_views", |m| fused::layouts_of_every_op(m)),
     ("affine_empty", |m| fused::empty(m)),
     ("affine_any_number_of_multiprocessors", multiprocessors),
+    ("affine_more_channels_than_threads", many_channels),
     ("affine_far_strides", far_strides),
     ("affine_vectors_of_parameters", vectors_of_parameters),
 ];
@@ -72,6 +73,12 @@ fn multiprocessors(m: &Machine) {
     for units in [1, 7, 132] {
         fused::random_cases(&m.variant(units, 0), 100);
     }
+}
+
+/// More sums than a grid has threads, 8192 with one multiprocessor, and fewer.
+fn many_channels(m: &Machine) {
+    let [looping, not] = [1, 132].map(|units| fused::sums_of_many_channels(&m.variant(units, 0)));
+    assert!(looping == not);
 }
 
 /// The values of a storage, whatever their type, as bytes.

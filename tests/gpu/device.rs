@@ -1,13 +1,15 @@
 //! What only a real device can fail at: concurrency, candle's graph, sizes, memory.
 
-use super::support::backend::{bits, Backend, Candle, Function};
+use super::support::backend::{bits, values, Backend, Candle, Function};
 use super::support::fused::{self, CandleFused};
-use super::support::inplace::every_layout;
+use super::support::inplace::{every_layout, OPS};
 use super::support::layouts::tensor;
 use super::support::sweep::every_input;
-use candle_core::{DType, Device, Tensor, Var};
+use super::support::ulp::Element;
+use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_mish::{mish, mish_affine, softplus, tanh_softplus, Activation, Derivative};
-use half::f16;
+use half::{bf16, f16};
+use std::fmt::Display;
 
 pub type Test = (&'static str, fn(&Device));
 
@@ -40,7 +42,8 @@ const SMALL: &[Test] = &[
 
 const LARGE: &[Test] = &[
     ("more_than_2_to_32_elements", huge),
-    ("f32_every_input", |d| every_input(&Candle(d.clone()), 1 << 16)),
+    ("indices_of_64_bits", far),
+    ("f32_every_input", |d| every_input(&Candle(d.clone()), 1 << 20)),
 ];
 
 const MISH_D1: Function = Function {
@@ -155,7 +158,7 @@ fn freed(device: &Device) {
     }
 }
 
-/// Needs 26 GB.
+/// Needs 26 GB; on Metal 52, as candle's buffers there are powers of two.
 fn huge(device: &Device) {
     let n = (1usize << 32) + (1 << 20) + 5;
     let check = |y: &Tensor, expected: f64| {
@@ -173,6 +176,48 @@ fn huge(device: &Device) {
     let [x, g] = [x, y].map(|t| t.narrow(0, 1, n - 1).unwrap());
     let derivative = Derivative::new(Activation::Mish, 1).unwrap();
     check(&x.apply_op2(&g, derivative).unwrap(), 0.6 * ln2);
+}
+
+/// Every kernel for 64-bit indices, over few elements that lie far apart: 34 GB in f64.
+fn far(device: &Device) {
+    fn of<T: Element, C: Element>(device: &Device) {
+        const DIMS: [usize; 2] = [2, 1000];
+        let near = tensor::<T>(&DIMS, 9, device);
+        let whole = Tensor::zeros((2, 1usize << 31), T::DTYPE, device).unwrap();
+        let (far, g) = (
+            whole.narrow(1, 8, DIMS[1]).unwrap(),
+            tensor::<T>(&DIMS, 10, device),
+        );
+        let fill = || whole.slice_set(&near, 1, 8).unwrap();
+        let same = |what: &dyn Display, far: Result<Tensor>, near: Result<Tensor>| {
+            let (far, near) = (values::<T>(&far.unwrap()), values::<T>(&near.unwrap()));
+            assert!(
+                far.iter().zip(&near).all(|(a, e)| a.alike(*e)),
+                "{what} in {:?}",
+                T::DTYPE
+            );
+        };
+        fill();
+        let backend = Candle(device.clone());
+        for f in Function::all() {
+            let g = (f.order > 0).then_some(&g);
+            same(&f, backend.apply(f, &far, g), backend.apply(f, &near, g));
+        }
+        for (name, in_place, op) in OPS {
+            let expected = op(&near);
+            // The first call of a thread.
+            std::thread::scope(|s| s.spawn(|| in_place(&far).unwrap()).join()).unwrap();
+            same(&name, Ok(far.clone()), expected);
+            fill();
+        }
+        fused::far::<T, C>(&CandleFused(device.clone()), [&far, &near], &g);
+    }
+    of::<f16, f32>(device);
+    of::<bf16, f32>(device);
+    of::<f32, f32>(device);
+    if !device.is_metal() {
+        of::<f64, f64>(device);
+    }
 }
 
 fn out_of_memory(device: &Device) {

@@ -117,9 +117,25 @@ impl Backend for Candle {
     }
 }
 
+/// A tensor of these values. Metal has no buffer that is made from no bytes.
+pub fn new<T: Element>(values: &[T], dims: &[usize], device: &Device) -> Result<Tensor> {
+    match values {
+        [] => Tensor::zeros(dims, T::DTYPE, device),
+        values => Tensor::from_slice(values, dims, device),
+    }
+}
+
+/// A tensor on a device.
+pub fn moved(t: &Tensor, device: &Device) -> Result<Tensor> {
+    match t.elem_count() {
+        0 => Tensor::zeros(t.dims(), t.dtype(), device),
+        _ => t.to_device(device),
+    }
+}
+
 /// The values of a contiguous evaluation.
 pub fn eval<T: Element>(backend: &dyn Backend, f: Function, x: &[T], g: Option<&[T]>) -> Vec<T> {
-    let tensor = |values: &[T]| Tensor::from_slice(values, values.len(), backend.device());
+    let tensor = |values: &[T]| new(values, &[values.len()], backend.device());
     let run = || {
         let g = g.map(tensor).transpose()?;
         backend.apply(f, &tensor(x)?, g.as_ref())

@@ -1,7 +1,7 @@
 //! The fused neighbours: what is under test. `fused/cases.rs` makes arguments, `fused/values.rs` compares with arithmetic of
 //! more precision, `fused/checks.rs` has the checks that take the backend as an argument.
 
-use super::backend::Function;
+use super::backend::{moved, Function};
 use super::contract::Side;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_mish::internals::{fused_backward, AffinePass, Fused};
@@ -87,8 +87,11 @@ pub const CPU: CandleFused = CandleFused(Device::Cpu);
 
 impl CandleFused {
     fn backward(&self, pass: AffinePass, case: &Case, g: &Tensor) -> Result<Tensor> {
-        let [x, rows, g] = [&case.x, &case.rows()?, g].map(|t| t.to_device(&self.0));
-        fused_backward(case.fused, pass, case.axis, &x?, &rows?, &g?)?.to_device(&Device::Cpu)
+        let [x, rows, g] = [&case.x, &case.rows()?, g].map(|t| moved(t, &self.0));
+        moved(
+            &fused_backward(case.fused, pass, case.axis, &x?, &rows?, &g?)?,
+            &Device::Cpu,
+        )
     }
 }
 
@@ -113,16 +116,16 @@ impl FusedBackend for CandleFused {
     }
 
     fn forward(&self, case: &Case) -> Result<Tensor> {
-        let [x, shift] = [&case.x, &case.shift].map(|t| t.to_device(&self.0));
+        let [x, shift] = [&case.x, &case.shift].map(|t| moved(t, &self.0));
         let (x, shift, axis) = (&x?, &shift?, case.axis);
-        let scale = case.scale.as_ref().map(|t| t.to_device(&self.0)).transpose()?;
+        let scale = case.scale.as_ref().map(|t| moved(t, &self.0)).transpose()?;
         let out = match (case.fused, &scale) {
             (Fused::MishAffine, Some(scale)) => mish_affine(x, scale, shift, axis),
             (Fused::MishBias, None) => mish_bias(x, shift, axis),
             (Fused::SoftplusBias, None) => softplus_bias(x, shift, axis),
             (fused, _) => panic!("{}: a scale or none", fused.name()),
         };
-        out?.to_device(&Device::Cpu)
+        moved(&out?, &Device::Cpu)
     }
 
     fn input(&self, case: &Case, g: &Tensor) -> Result<Tensor> {

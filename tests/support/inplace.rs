@@ -36,7 +36,8 @@ fn views<T: Element>(dims: &[usize], device: &Device) -> Result<Vec<(Tensor, Ten
                 views.push((wide, view.permute(order)?));
             }
         }
-        let whole = inner.copy()?;
+        // On Metal, candle 0.11.1's `copy` shares storage.
+        let whole = inner.force_contiguous()?;
         views.push((whole.clone(), whole.permute(reversed.clone())?));
         views.push((inner.clone(), inner));
     }

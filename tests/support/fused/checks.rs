@@ -7,7 +7,7 @@ use super::super::ulp::Element;
 use super::cases::{case, moderate};
 use super::values::{check_values, report, Worst};
 use super::{Case, FusedBackend};
-use candle_core::DType;
+use candle_core::{DType, Result, Tensor};
 use candle_mish::internals::Fused;
 
 /// Rank 1 to 5, channels outermost and innermost, runs around every threshold of the backends.
@@ -116,6 +116,17 @@ pub fn large<T: Element>(b: &dyn FusedBackend) -> Vec<u64> {
     bits
 }
 
+/// Bits of sums over a few elements each.
+pub fn sums_of_many_channels(b: &dyn FusedBackend) -> Vec<u64> {
+    let [x, g] = [1, 2].map(|seed| tensor::<f32>(&[2, 20_011], seed, b.device()));
+    let view = moderate(&("contiguous".to_string(), x));
+    let sums = |fused| b.sums(&case::<f32>(fused, &view, 1, 3), &g).unwrap();
+    Fused::ALL
+        .into_iter()
+        .flat_map(|fused| backend::bits::<f32>(&sums(fused)))
+        .collect()
+}
+
 /// A view gives the bits of a contiguous tensor, in every pass.
 fn check_layouts<T: Element>(b: &dyn FusedBackend, shapes: &[&[usize]]) {
     let mut seed = 100;
@@ -141,6 +152,9 @@ fn check_layouts<T: Element>(b: &dyn FusedBackend, shapes: &[&[usize]]) {
                     let differs = view.iter().zip(&contiguous).position(|(a, e)| !a.alike(*e));
                     assert_eq!(differs, None, "{case}");
                 }
+                // Another order of additions gives other bits; `values_of_every_op` bounds them.
+                let [view, contiguous] = [b.sums(&case, &embedded), b.sums(&plain, &g)].map(Result::unwrap);
+                assert_eq!(view.dims(), contiguous.dims(), "{case}");
             }
         }
     }
@@ -152,6 +166,23 @@ pub fn layouts_of_every_op(b: &dyn FusedBackend) {
     check_layouts::<f32>(b, &SHAPES);
     if b.double() {
         check_layouts::<f64>(b, &SHAPES);
+    }
+}
+
+/// Elements that lie far apart give the bits of the same ones side by side, in every pass.
+pub fn far<T: Element, C: Element>(b: &dyn FusedBackend, [far, near]: [&Tensor; 2], g: &Tensor) {
+    fn same<T: Element>(case: &Case, far: Result<Tensor>, near: Result<Tensor>) {
+        let (far, near) = (values::<T>(&far.unwrap()), values::<T>(&near.unwrap()));
+        assert!(far.iter().zip(&near).all(|(a, e)| a.alike(*e)), "{case}");
+    }
+    for fused in Fused::ALL {
+        for axis in 0..near.rank() {
+            let of = |x: &Tensor| case::<C>(fused, &("far".to_string(), x.clone()), axis, 4);
+            let (far, near) = (of(far), of(near));
+            same::<T>(&far, b.forward(&far), b.forward(&near));
+            same::<T>(&far, b.input(&far, g), b.input(&near, g));
+            same::<C>(&far, b.sums(&far, g), b.sums(&near, g));
+        }
     }
 }
 
