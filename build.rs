@@ -70,7 +70,7 @@ mod cuda {
             eprintln!(
                 "the feature `cuda` of candle-mish compiles its kernels with nvcc, which failed: {error}\n\
                  Install the CUDA toolkit, version 12 or later, with a C++ compiler that it supports, and put nvcc on \
-                 PATH or set NVCC to it. Without a toolkit, `ci/cuda-setup` installs one from PyPI."
+                 PATH or set NVCC to it. In the repository, `ci/cuda-setup` installs a toolkit from PyPI."
             );
             std::process::exit(1);
         }

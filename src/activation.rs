@@ -28,24 +28,26 @@ pub struct Softplus {
 
 impl Default for Softplus {
     fn default() -> Self {
-        Self {
-            beta: 1.0,
-            threshold: f64::INFINITY,
-        }
+        Self::PLAIN
     }
 }
 
 impl Softplus {
+    const PLAIN: Self = Self {
+        beta: 1.0,
+        threshold: f64::INFINITY,
+    };
+
     /// Softplus with the given β and threshold, as in `torch.nn.functional.softplus`.
     ///
     /// # Errors
-    /// If `beta` is zero, infinite or NaN, or `threshold` is NaN.
+    /// If `beta` is zero, infinite or NaN, or `threshold` is NaN or −∞.
     pub fn new(beta: f64, threshold: f64) -> Result<Self> {
         if !beta.is_finite() || beta == 0.0 {
             bail!("softplus: beta must be finite and non-zero, got {beta}")
         }
-        if threshold.is_nan() {
-            bail!("softplus: threshold must not be NaN")
+        if threshold.is_nan() || threshold == f64::NEG_INFINITY {
+            bail!("softplus: threshold must be a number or infinity, got {threshold}")
         }
         Ok(Self { beta, threshold })
     }
@@ -68,6 +70,11 @@ impl Softplus {
         }
     }
 
+    /// Whether neither β nor 1/β brings back what has underflowed.
+    pub(crate) fn is_moderate(&self) -> bool {
+        (1e-6..=1e6).contains(&self.beta.abs())
+    }
+
     /// Whether this is log(1 + exp(x)) for every x.
     pub(crate) fn is_plain(&self) -> bool {
         *self == Self::default()
@@ -77,7 +84,8 @@ impl Softplus {
 /// An activation by name, as a model's `config.json` has it.
 ///
 /// With the feature `serde`, a name such as `"mish"` is read and written as a string, and softplus with parameters
-/// as `{"softplus": {"beta": 2.0, "threshold": 20.0}}`.
+/// as `{"softplus": {"beta": 2.0, "threshold": 20.0}}`. A missing β is 1; without `threshold` there is none, where
+/// PyTorch's default is 20.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
@@ -95,14 +103,7 @@ pub enum Activation {
 
 impl Activation {
     /// Every activation of this crate, with default parameters.
-    pub const ALL: [Self; 3] = [
-        Self::Mish,
-        Self::Softplus(Softplus {
-            beta: 1.0,
-            threshold: f64::INFINITY,
-        }),
-        Self::TanhSoftplus,
-    ];
+    pub const ALL: [Self; 3] = [Self::Mish, Self::Softplus(Softplus::PLAIN), Self::TanhSoftplus];
 
     /// The name, as in configuration files: `mish`, `softplus` or `tanh_softplus`.
     pub fn name(&self) -> &'static str {

@@ -119,7 +119,7 @@ fn launch_in_place<T: Element>(
     within(op, layout, x.len())?;
     let stream = device.cuda_stream();
     let gpu = Gpu::of(stream.context())?;
-    let Some(plan) = Plan::in_place(activation, T::DTYPE, layout, gpu.target())? else {
+    let Some(plan) = Plan::in_place(op, activation, T::DTYPE, layout, gpu.target())? else {
         return Ok(());
     };
     let kernel = gpu.kernel(T::ACTIVATIONS, &plan.kernel)?;

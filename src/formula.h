@@ -318,7 +318,7 @@ template <int ORDER, typename T> MISH_INLINE T softplus_parametric(T x, Paramete
     } else if (ORDER == 1) {
         smooth = sigmoid(exp_twin_down(negated(u.high), -low));
     } else {
-        // σ′ alone may be subnormal, which Metal takes for zero. β is 2^60 at most for float, but anything for double.
+        // σ′ alone may be subnormal, which Metal takes for zero. β is 2^60 at most.
         const bool early = sizeof(T) == sizeof(float);
         smooth = sigmoid_d1(exp_twin(minus_abs(u.high), away), early ? p.beta : T(1)) * (early ? T(1) : p.beta);
     }

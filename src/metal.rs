@@ -71,7 +71,7 @@ pub(crate) fn in_place(
         return Err(Error::UnsupportedDTypeForOp(x.dtype(), op).bt());
     }
     in_buffer(op, x, layout)?;
-    match Plan::in_place(activation, x.dtype(), layout, TARGET)? {
+    match Plan::in_place(op, activation, x.dtype(), layout, TARGET)? {
         Some(plan) => {
             let x_slice = slice(x, plan.offsets[0]);
             dispatch(x.device(), op, &Launch::from(&plan), [x_slice], x_slice)

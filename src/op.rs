@@ -141,7 +141,11 @@ impl CustomOp2 for Derivative {
         } else {
             return Err(Error::BackwardNotSupported { op: self.name() }.bt());
         };
-        Ok((wrt_x, Some(x.apply_op2(grad, *self)?)))
+        let wrt_g = match g.track_op() {
+            true => Some(x.apply_op2(grad, *self)?),
+            false => None,
+        };
+        Ok((wrt_x, wrt_g))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::extent;
 pub use affine::{affine_kernel_name, AffineArguments, AffineLayouts, AffinePass, AffinePath, AffinePlan};
 pub use arguments::{Arguments, MAX_DIMS};
-use candle_core::{bail, DType, Error, Layout, Result};
+use candle_core::{DType, Error, Layout, Result};
 pub(crate) use collapse::{by_stride, Collapsed};
 
 /// Threads of a block, as in the kernels' sources.
@@ -106,7 +106,25 @@ impl<const N: usize> Plan<N> {
         layouts: [&Layout; N],
         target: Target,
     ) -> Result<Option<Self>> {
-        let op = function.name();
+        Self::of(
+            function.name(),
+            layouts[0].dims(),
+            function,
+            dtype,
+            layouts,
+            target,
+        )
+    }
+
+    /// The same, for errors that name the op and the shape as they were called.
+    fn of(
+        op: &'static str,
+        shown: &[usize],
+        function: Function,
+        dtype: DType,
+        layouts: [&Layout; N],
+        target: Target,
+    ) -> Result<Option<Self>> {
         let dims = layouts[0].dims();
         if let Some(other) = layouts.iter().find(|l| l.dims() != dims) {
             let (lhs, rhs) = (layouts[0].shape().clone(), other.shape().clone());
@@ -126,10 +144,7 @@ impl<const N: usize> Plan<N> {
         } else {
             let shape = Collapsed::new(dims, layouts);
             if shape.dims.len() > MAX_DIMS {
-                bail!(
-                    "{op}: a layout of {dims:?} keeps {} dims after merging, at most {MAX_DIMS} are supported: call contiguous() first",
-                    shape.dims.len()
-                )
+                return Err(fragmented(op, shown, shape.dims.len()));
             }
             let path = strided(&shape, n);
             (path, Arguments::strided(n, &shape, path == Path::Strided32), n)
@@ -138,7 +153,7 @@ impl<const N: usize> Plan<N> {
             kernel: kernel_name(function, dtype, path).expect("the dtype was checked"),
             path,
             offsets: layouts.map(Layout::start_offset),
-            arguments: arguments.with_parameters(function.activation, dtype, op)?,
+            arguments: arguments.with_parameters(function.activation, op)?,
             grid: target.grid(items),
         }))
     }
@@ -150,18 +165,27 @@ impl Plan<1> {
     /// # Errors
     /// As for [`Plan::new`].
     pub fn in_place(
+        op: &'static str,
         activation: Activation,
         dtype: DType,
         layout: &Layout,
         target: Target,
     ) -> Result<Option<Self>> {
         let function = Function { activation, order: 0 };
-        let mut plan = Self::new(function, dtype, [&by_stride(layout)], target)?;
+        let mut plan = Self::of(op, layout.dims(), function, dtype, [&by_stride(layout)], target)?;
         if let Some(plan) = &mut plan {
             plan.arguments.in_place = 1;
         }
         Ok(plan)
     }
+}
+
+/// A layout that a kernel has too few dims for.
+fn fragmented(op: &str, dims: &[usize], kept: usize) -> Error {
+    let message = format!(
+        "{op}: a layout of {dims:?} keeps {kept} dims after merging, expected at most {MAX_DIMS}, as a contiguous copy has"
+    );
+    Error::Msg(message).bt()
 }
 
 fn strided<const N: usize>(shape: &Collapsed<N>, n: usize) -> Path {

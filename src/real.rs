@@ -33,6 +33,8 @@ pub(crate) trait Real:
 
     /// A constant.
     fn lit(x: f64) -> Self;
+    /// What [`Real::lit`] makes of it.
+    fn rounded(x: f64) -> f64;
     /// self·b + c, rounded once: residuals rely on it.
     fn fma(self, b: Self, c: Self) -> Self;
     /// self·b + c where a second rounding does no harm.
@@ -79,6 +81,9 @@ pub(crate) mod single {
     pub(crate) const MAGIC_DOWN: f64 = MAGIC - 2.0 * 64.0;
     pub(crate) const UNSCALE: f64 = 1.0 / 18446744073709551616.0;
     pub(crate) const LOWEST: f64 = -125.0;
+    pub(crate) fn rounded(x: f64) -> f64 {
+        x as f32 as f64
+    }
     pub(crate) const SATURATED: f64 = 12.0;
     pub(crate) const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 14) as f64;
     /// Relative error of eʳ 3.1e-09.
@@ -105,6 +110,9 @@ pub(crate) mod double {
     pub(crate) const MAGIC_DOWN: f64 = MAGIC - 2.0 * 128.0;
     pub(crate) const UNSCALE: f64 = 1.0 / (18446744073709551616.0 * 18446744073709551616.0);
     pub(crate) const LOWEST: f64 = -760.0;
+    pub(crate) fn rounded(x: f64) -> f64 {
+        x
+    }
     pub(crate) const SATURATED: f64 = 22.0;
     pub(crate) const BELOW_ONE: f64 = 1.0 - 1.0 / (1 << 30) as f64;
     /// Relative error of eʳ 3.6e-18.
@@ -146,6 +154,10 @@ macro_rules! constants {
         const BELOW_ONE: f64 = $crate::real::$precision::BELOW_ONE;
         const EXP: &'static [f64] = $crate::real::$precision::EXP;
         const LOG1P: &'static [f64] = $crate::real::$precision::LOG1P;
+        #[inline(always)]
+        fn rounded(x: f64) -> f64 {
+            $crate::real::$precision::rounded(x)
+        }
     };
 }
 #[cfg(any(target_arch = "x86_64", test))] // for `cpu/vectors`, and to count operations

@@ -41,10 +41,10 @@ impl<R: Real> Twin<R> {
         Self::new(R::lit(x), R::lit(0.0))
     }
 
-    /// high + low, of which the first has the bits that fit into an f32.
+    /// high + low, of which the first has the bits that fit.
     #[inline(always)]
     pub(crate) fn split(high: f64, low: f64) -> Self {
-        let short = high as f32 as f64;
+        let short = R::rounded(high);
         Self::new(R::lit(short), R::lit((high - short) + low))
     }
 

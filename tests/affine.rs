@@ -30,6 +30,11 @@ fn empty() {
     fused::empty(&CPU);
 }
 
+#[test]
+fn infinite_sums() {
+    fused::infinite_sums(&CPU);
+}
+
 fn checksums() -> Vec<u8> {
     let sum = |bits: Vec<u64>| checksum(bits.into_iter().flat_map(u64::to_le_bytes)).to_le_bytes();
     let halves = [sum(fused::large::<f16>(&CPU)), sum(fused::large::<bf16>(&CPU))];
@@ -115,6 +120,59 @@ fn dtypes_of_gradients() -> Result<()> {
     Ok(())
 }
 
+/// Parameters in f32 are not rounded to x's type on the way to gradients, nor are theirs.
+#[test]
+fn gradients_with_parameters_in_f32() -> Result<()> {
+    let gradients = |dtype: DType, parameters: DType| -> Result<[Vec<f64>; 3]> {
+        // Values that bf16 has, and parameters that it has not.
+        let x = ((Tensor::arange(0f32, 24f32, &Device::Cpu)?.reshape((2, 3, 4))? - 12.0)? * 0.125)?;
+        let x = Var::from_tensor(&x.to_dtype(dtype)?)?;
+        let [scale, shift] = [[1.0007f32, 0.9991, 1.2003], [0.3003, -0.1007, 0.7013]];
+        let scale = Var::from_tensor(&Tensor::new(&scale, &Device::Cpu)?.to_dtype(parameters)?)?;
+        let shift = Var::from_tensor(&Tensor::new(&shift, &Device::Cpu)?.to_dtype(parameters)?)?;
+        let grads = mish_affine(&x, &scale, &shift, 1)?.backward()?;
+        let of = |var: &Var| {
+            grads
+                .get(var)
+                .unwrap()
+                .to_dtype(DType::F64)?
+                .flatten_all()?
+                .to_vec1()
+        };
+        Ok([of(&x)?, of(&scale)?, of(&shift)?])
+    };
+    let exact = gradients(DType::F64, DType::F64)?;
+    for (dtype, half_ulp) in [(DType::F16, 1.0 / 2048.0), (DType::BF16, 1.0 / 256.0)] {
+        let ours = gradients(dtype, DType::F32)?;
+        for (what, tolerance) in [(0, 1.01 * half_ulp), (1, 1e-6), (2, 1e-6)] {
+            let largest = exact[what].iter().fold(0f64, |a, b| a.max(b.abs()));
+            for (ours, exact) in ours[what].iter().zip(&exact[what]) {
+                let allowed = tolerance * if what == 0 { exact.abs() } else { largest };
+                assert!(
+                    (ours - exact).abs() <= allowed,
+                    "{dtype:?}, gradient {what}: {ours}, expected {exact}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn layers_keep_their_dim() -> Result<()> {
+    for dim in 0..3 {
+        let x = random(&[4, 4, 4], 1);
+        let [scale, shift] = [2, 3].map(|seed| random(&[4], seed));
+        let layer = MishAffine::new(scale.clone(), shift.clone(), dim)?;
+        let expected = mish_affine(&x, &scale, &shift, dim)?;
+        assert_eq!(
+            layer.forward(&x)?.flatten_all()?.to_vec1::<f64>()?,
+            expected.flatten_all()?.to_vec1::<f64>()?
+        );
+    }
+    Ok(())
+}
+
 /// Sums over many elements of a 16-bit type: each rounds once, and not in between.
 #[test]
 fn sums_are_not_in_half_precision() -> Result<()> {
@@ -186,6 +244,11 @@ fn batch_norm_is_folded() -> Result<()> {
             let allowed = if dtype == DType::F64 { 2e-14 } else { 1e-5 };
             assert!(difference < allowed, "{dtype:?}: {difference:e}");
         }
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        let of = |t: &Tensor| t.to_dtype(dtype).unwrap();
+        let norm = candle_nn::BatchNorm::new(5, of(&mean), of(&variance), of(&weight), of(&bias), 1e-3)?;
+        assert_eq!(MishAffine::from_batch_norm(&norm)?.scale().dtype(), DType::F32);
     }
     // Exact to rounding: against the same in f64, from f32 parameters.
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();

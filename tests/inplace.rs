@@ -92,6 +92,12 @@ fn other_dtypes_are_refused() -> Result<()> {
                 &Tensor::ones(3, dtype, &Device::Cpu)?,
                 &[dtype.as_str()],
             );
+            refused(
+                name,
+                in_place,
+                &Tensor::ones((0, 3), dtype, &Device::Cpu)?,
+                &[dtype.as_str()],
+            );
         }
     }
     Ok(())

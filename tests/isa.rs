@@ -189,3 +189,19 @@ fn f64_within_the_contract() {
     let check = || double(&CPU, &candle_mish::Activation::ALL, &points);
     count_differences("f64_within_the_contract", &points, check);
 }
+
+/// Where nobody asks for one, it is the best that the processor has.
+#[test]
+fn the_best_by_default() {
+    if std::env::var_os("CANDLE_MISH_ISA").is_none() {
+        let (isa, sets) = (candle_mish::internals::cpu_isa(), instruction_sets());
+        let best = |name: &str| isa == name || name == "avx512" && isa == "avx512-halves";
+        assert!(
+            ["avx512", "avx2", "baseline"]
+                .into_iter()
+                .find(|name| sets.contains(name))
+                .is_some_and(best),
+            "{isa} of {sets:?}"
+        );
+    }
+}

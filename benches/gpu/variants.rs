@@ -3,16 +3,14 @@
 
 use super::cuda::{pointer, Gpu};
 use super::median;
+use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 use candle_core::cuda_backend::cudarc::driver::sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
-use candle_core::cuda_backend::cudarc::driver::sys::{
-    CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, CUdeviceptr,
-};
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaModule, CudaStream, DevicePtr, LaunchConfig, PushKernelArg,
+    CudaFunction, CudaModule, CudaStream, LaunchConfig, PushKernelArg,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
-use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
-use candle_core::{bail, CudaDevice, DType, Device, Layout, Module, Result, Storage, Tensor};
+use candle_core::cuda_backend::WrapErr;
+use candle_core::{bail, CudaDevice, DType, Device, Layout, Module, Result, Tensor};
 use candle_mish::internals::{Arguments, Function, Plan, Target, THREADS};
 use candle_mish::{Activation, Derivative, Softplus};
 use indicatif::ProgressIterator;

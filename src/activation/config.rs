@@ -1,5 +1,5 @@
 //! Activations in configuration files: `"mish"`, or with parameters
-//! `{"softplus": {"beta": 2.0, "threshold": 20.0}}`, where a missing threshold means none.
+//! `{"softplus": {"beta": 2.0, "threshold": 20.0}}`, where a missing β is 1 and a missing threshold means none.
 
 use super::{Activation, Softplus};
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,14 @@ pub(super) enum Parameters {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SoftplusParameters {
+    #[serde(default = "one")]
     beta: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl From<Activation> for Config {
@@ -67,7 +72,7 @@ mod tests {
             assert_eq!(json, format!("\"{activation}\""));
             assert_eq!(serde_json::from_str::<Activation>(&json).unwrap(), activation);
         }
-        for (beta, threshold) in [(2.0, 20.0), (-0.5, f64::INFINITY)] {
+        for (beta, threshold) in [(2.0, 20.0), (-0.5, f64::INFINITY), (1.0, f64::MIN)] {
             let activation = Activation::from(Softplus::new(beta, threshold).unwrap());
             let json = serde_json::to_string(&activation).unwrap();
             assert_eq!(
@@ -76,6 +81,14 @@ mod tests {
                 "{json}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_as_without_parameters() {
+        let parsed = |json: &str| serde_json::from_str::<Activation>(json).unwrap();
+        assert_eq!(parsed(r#"{"softplus": {}}"#), Softplus::default().into());
+        let threshold = Softplus::new(1.0, 20.0).unwrap();
+        assert_eq!(parsed(r#"{"softplus": {"threshold": 20}}"#), threshold.into());
     }
 
     #[test]

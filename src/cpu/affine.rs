@@ -7,6 +7,7 @@ mod sums;
 use super::argument::STEP;
 use super::operand::One;
 use super::output;
+use super::pages;
 use super::slice::Kernel;
 use super::unsupported;
 use super::walk::{self, Source};
@@ -137,9 +138,9 @@ fn typed<T: Float>(
     let shift = parameter::<T>(&operands.shift, op)?;
     let scale = match &operands.scale {
         Some(scale) => parameter::<T>(scale, op)?,
-        None => vec![T::Compute::ONE; shift.len()],
+        None => filled(op, shift.len(), T::Compute::ONE)?,
     };
-    let parameters = Parameters::new(channels, scale, shift);
+    let parameters = Parameters::new(op, channels, scale, shift)?;
     let shape = lx.shape().clone();
     let x = Source::new(op, x, lx)?;
     let Some((g, lg)) = operands.g else {
@@ -151,7 +152,7 @@ fn typed<T: Float>(
     let g = Source::new(op, values_of::<T>(&operands, g, op)?, lg)?;
     with_fused_family!(request.fused, 1, f => match request.pass {
         AffinePass::Sums => {
-            let sums = sums::sums::<T, _>(f, [&x, &g], &parameters, channels, len);
+            let sums = sums::sums::<T, _>(op, f, [&x, &g], &parameters, channels, len)?;
             let rows = if request.fused.scaled() { &sums[..] } else { &sums[1..] };
             let values = rows.concat().into_iter().map(T::Compute::round).collect();
             Ok((T::Compute::storage(values), candle_core::Shape::from((rows.len(), channels.channels, 1))))
@@ -161,6 +162,13 @@ fn typed<T: Float>(
             Ok((T::storage(out), shape))
         }
     })
+}
+
+/// A value so many times.
+fn filled<T: Copy>(op: &'static str, len: usize, value: T) -> Result<Vec<T>> {
+    let mut values = pages::allocate(op, len)?;
+    values.resize(len, value);
+    Ok(values)
 }
 
 /// The values of a tensor that has to be of x's type.
@@ -187,7 +195,7 @@ fn parameter<T: Float>(
         return Err(unsupported(storage.dtype(), op));
     };
     let values = Source::new(op, values, layout)?.to_vec(op)?;
-    let mut wide = vec![T::Compute::default(); values.len()];
+    let mut wide = filled(op, values.len(), T::Compute::default())?;
     T::widen(&values, &mut wide);
     Ok(wide)
 }

@@ -41,10 +41,9 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
         formula::softplus_parametric(x, e, r, ORDER, &self.softplus, self.single)
     }
 
-    /// Neither β nor 1/β takes a number out of it.
     #[inline(always)]
     fn is_moderate(self) -> bool {
-        (1e-9..1e9).contains(&self.softplus.beta().abs())
+        self.softplus.is_moderate()
     }
     #[inline(always)]
     fn argument<R: Real>(self, x: R) -> Twin<R> {

@@ -74,11 +74,20 @@ pub(crate) fn one_plus_reciprocal<R: Real>(_: R, t: Twin<R>) -> [R; 2] {
 /// βx to twice the precision, since half an ulp of βx would show as |βx| half-ulps of the result.
 #[inline(always)]
 pub(crate) fn beta_x<R: Real>(x: R, softplus: &Softplus) -> Twin<R> {
-    let beta = Twin::split(softplus.beta(), 0.0);
+    // Without an FMA, products of numbers that are far from 1 are not exact: x takes over β's exponent.
+    let (x, beta) = match softplus.is_moderate() {
+        true => (x, softplus.beta()),
+        false => {
+            let exponent = softplus.beta().to_bits() >> 52 & 0x7ff;
+            let power = f64::from_bits(exponent.clamp(23, 2023) << 52);
+            (x * R::lit(power), softplus.beta() / power)
+        }
+    };
+    let beta = Twin::split(beta, 0.0);
     let u = two_product(x, beta.high);
-    // Where exp(−|βx|) has underflowed, the low part may be anything up to infinite.
+    // Where the square of exp(−|βx|/2) has underflowed, the low part may be anything up to infinite.
     let low = R::if_gt(
-        R::lit(-R::LOWEST),
+        R::lit(-2.0 * R::LOWEST),
         u.high.abs(),
         x.mla(beta.low, u.low),
         R::lit(0.0),
@@ -119,24 +128,66 @@ pub(crate) fn softplus_parametric<R: Real>(
     softplus: &Softplus,
     single: bool,
 ) -> R {
-    let beta = softplus.beta();
-    let (zero, b) = (R::lit(0.0), R::lit(beta));
-    let product = x * b;
     let smooth = match order {
-        0 => {
-            let unscale = R::lit(R::UNSCALE);
-            let scaled_u = reciprocal[1] * R::lit(1.0 / R::UNSCALE);
-            let t = fast_two_sum(e.high, e.low);
-            let log1p = fast_two_sum(t.high, -scaled_u * log1p(e, reciprocal).inner);
-            let quotient = log1p.high / b;
-            let rest = (-quotient).fma(b, log1p.high) + (log1p.low + t.low);
-            let linear = R::if_gt(product, zero, x, zero);
-            quotient.fma(unscale, (rest / b).fma(unscale, linear))
-        }
         1 => softplus_d1(x, e, reciprocal),
-        _ => softplus_d2(x, e, reciprocal) * b,
+        _ if !softplus.is_moderate() => softplus_immoderate(x, e, reciprocal, order, softplus),
+        0 => divided(x, e, reciprocal, softplus, [1.0, R::UNSCALE]).1,
+        _ => softplus_d2(x, e, reciprocal) * R::lit(softplus.beta()),
     };
     softplus_branch(x, smooth, order, softplus, single)
+}
+
+/// log1p(t)/β, scaled or not, and max(x, 0) more than that without a scale, which is taken off `before` or `after` the
+/// division.
+#[inline(always)]
+fn divided<R: Real>(
+    x: R,
+    e: Twin<R>,
+    reciprocal: [R; 2],
+    softplus: &Softplus,
+    [before, after]: [f64; 2],
+) -> (R, R) {
+    let [before, after, zero, b] = [before, after, 0.0, softplus.beta()].map(R::lit);
+    let scaled_u = reciprocal[1] * R::lit(1.0 / R::UNSCALE);
+    let t = fast_two_sum(e.high, e.low);
+    let log1p = fast_two_sum(t.high, -scaled_u * log1p(e, reciprocal).inner);
+    let high = log1p.high * before;
+    let quotient = high / b;
+    let rest = (-quotient).fma(b, high) + (log1p.low + t.low) * before;
+    let linear = R::if_gt(x * b, zero, x, zero);
+    (quotient, quotient.fma(after, (rest / b).fma(after, linear)))
+}
+
+/// Orders 0 and 2 where 1/β or β brings back what has underflowed, or takes out of range what is scaled.
+#[inline(always)]
+fn softplus_immoderate<R: Real>(x: R, e: Twin<R>, reciprocal: [R; 2], order: u8, softplus: &Softplus) -> R {
+    let (beta, unscale) = (softplus.beta(), R::lit(R::UNSCALE));
+    let (u, b) = (beta_x(x, softplus), R::lit(beta));
+    // t is the square of this, of any exponent.
+    let half = R::lit(0.5);
+    let away = R::if_gt(R::lit(0.0), u.high, u.low, -u.low);
+    let root = exp(minus_abs(half * u.high), Some(half * away));
+    let root = fast_two_sum(root.high, root.low);
+    let factor = match order {
+        0 => root.high / b,
+        _ => root.high * b,
+    };
+    let square = factor * root.high;
+    let low = root.low / root.high;
+    let far = (low + low).mla(square, square) * unscale * unscale;
+    // t/(1 + t)² and log1p(t) are t, which is above 2^-1010 up to here.
+    let end = R::lit(700.0);
+    if order == 0 {
+        let scales = match beta.abs() < 1.0 {
+            true => [R::UNSCALE, 1.0],
+            false => [1.0, R::UNSCALE],
+        };
+        let (quotient, near) = divided(x, e, reciprocal, softplus, scales);
+        let near = R::if_gt(R::lit(f64::INFINITY), quotient.abs(), near, quotient);
+        R::if_gt(-u.high, end, far, near)
+    } else {
+        R::if_gt(u.high.abs(), end, far, softplus_d2(x, e, reciprocal) * b)
+    }
 }
 
 /// `smooth`, or what is in its place where βx is above the threshold.

@@ -1,10 +1,10 @@
 //! Launches of the fused neighbours: f(x·scale + shift) and its gradients.
 
 use super::arguments::divisor;
-use super::{dtype_name, reach, Collapsed, Target, INDEX_32, MAX_DIMS, VECTOR};
+use super::{dtype_name, fragmented, reach, Collapsed, Target, INDEX_32, MAX_DIMS, VECTOR};
 use crate::affine::Fused;
 use crate::extent::element_count;
-use candle_core::{bail, DType, Error, Layout, Result, Shape};
+use candle_core::{DType, Error, Layout, Result, Shape};
 
 /// What a kernel computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,10 +123,7 @@ impl AffinePlan {
         };
         let Some(mut launch) = launch else { return Ok(None) };
         if launch.dims.len() > MAX_DIMS {
-            bail!(
-                "{op}: a layout of {} dims that cannot be merged, expected at most {MAX_DIMS}; call contiguous() first",
-                launch.dims.len()
-            )
+            return Err(fragmented(op, x.dims(), launch.dims.len()));
         }
         let arguments = &mut launch.arguments;
         arguments.rank = launch.dims.len() as u32;

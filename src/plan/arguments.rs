@@ -2,7 +2,7 @@
 
 use super::Collapsed;
 use crate::activation::{Activation, Softplus};
-use candle_core::{bail, DType, Result};
+use candle_core::{bail, Result};
 
 /// The most dims that a layout may keep after merging.
 pub const MAX_DIMS: usize = 8;
@@ -33,8 +33,8 @@ pub struct Arguments {
     pub threshold_bits: u64,
 }
 
-/// β and 1/β times a scaled result stay within f32.
-const BETA_32: std::ops::RangeInclusive<f64> = 1.0 / BETA_MAX..=BETA_MAX;
+/// β and 1/β times a scaled result stay within f32; in f64, what they bring back of what has underflowed is below 2⁻¹⁰²².
+const BETA: std::ops::RangeInclusive<f64> = 1.0 / BETA_MAX..=BETA_MAX;
 const BETA_MAX: f64 = (1u64 << 60) as f64;
 
 impl Arguments {
@@ -64,14 +64,14 @@ impl Arguments {
     }
 
     /// With softplus' parameters, as far as the activation has any.
-    pub(super) fn with_parameters(mut self, activation: Activation, dtype: DType, op: &str) -> Result<Self> {
+    pub(super) fn with_parameters(mut self, activation: Activation, op: &str) -> Result<Self> {
         let softplus = match activation {
             Activation::Softplus(softplus) => softplus,
             _ => Softplus::default(),
         };
         let (beta, threshold) = (softplus.beta(), softplus.threshold());
-        if dtype != DType::F64 && !BETA_32.contains(&beta.abs()) {
-            bail!("{op}: beta {beta:e} is out of range for {dtype:?} on a GPU, expected 2^-60 to 2^60 in magnitude")
+        if !BETA.contains(&beta.abs()) {
+            bail!("{op}: beta {beta:e} is out of range on a GPU, expected 2^-60 to 2^60 in magnitude")
         }
         self.beta = beta as f32;
         self.beta_low = (beta - f64::from(self.beta)) as f32;

@@ -27,7 +27,35 @@ pub const ALL: &[Test] = &[
     ("affine_more_channels_than_threads", many_channels),
     ("affine_far_strides", far_strides),
     ("affine_vectors_of_parameters", vectors_of_parameters),
+    ("affine_more_than_2_to_31_elements", many_elements),
+    ("affine_infinite_sums", |m| fused::infinite_sums(m)),
 ];
+
+/// Vectors are counted in 32 bits up to 2³¹ elements.
+fn many_elements(m: &Machine) {
+    let sizes = [(1 << 31) - 8, 1 << 31, (1 << 31) + 8];
+    for (n, path) in sizes.into_iter().zip(["channels", "strided32", "strided64"]) {
+        let (x, row) = (Layout::contiguous((n / 8, 8)), Layout::contiguous(8));
+        let layouts = AffineLayouts {
+            x: &x,
+            g: &x,
+            scale: &row,
+            shift: &row,
+        };
+        let pass = AffinePass::Input;
+        let plan = AffinePlan::new(
+            Fused::MishAffine,
+            pass,
+            DType::F16,
+            layouts,
+            [false; 2],
+            1,
+            m.target(),
+        );
+        let kernel = plan.unwrap().unwrap().kernel;
+        assert!(kernel.ends_with(path), "{kernel} for {n} elements");
+    }
+}
 
 /// Scale and shift are read by the vector where channels come last, side by side, aligned, and no vector goes across the last.
 fn vectors_of_parameters(m: &Machine) {

@@ -33,7 +33,7 @@ fn check<T: Element>(m: &Machine, f: Function) {
         let len = places.iter().max().unwrap() + 3;
         let before = samples::<T>(len, 30);
         let after = before.clone();
-        let plan = Plan::in_place(f.activation, T::DTYPE, &layout, m.target())
+        let plan = Plan::in_place("in_place", f.activation, T::DTYPE, &layout, m.target())
             .unwrap()
             .unwrap();
         let what = format!("{} over {layout:?}", plan.kernel);

@@ -233,19 +233,38 @@ fn bad_input(m: &Machine) {
     }
     let message = plan(&x, &x);
     assert!(
-        message.contains("contiguous()") && message.contains("9 dims"),
+        message.contains("contiguous") && message.contains("9 dims"),
         "{message}"
     );
-    let beta = Softplus::new(1e-30, 20.0).unwrap();
+    let message = Plan::in_place(
+        "mish_inplace",
+        Activation::Mish,
+        DType::F32,
+        x.layout(),
+        m.target(),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        message.contains("mish_inplace") && message.contains("9 dims"),
+        "{message}"
+    );
+    for (beta, order) in [(1e-30, 0), (1e30, 0), (-1e30, 1), (1e-30, 2)] {
+        let f = Function {
+            activation: Softplus::new(beta, 20.0).unwrap().into(),
+            order,
+        };
+        let x = ones(&[2], DType::F32);
+        let message = m.apply(f, &x, (order > 0).then_some(&x)).unwrap_err().to_string();
+        assert!(
+            message.contains("softplus") && message.contains(&format!("beta {beta:e}")),
+            "{message}"
+        );
+    }
     let f = Function {
-        activation: beta.into(),
+        activation: Softplus::new(1e-12, 20.0).unwrap().into(),
         order: 0,
     };
-    let message = m.apply(f, &ones(&[2], DType::F32), None).unwrap_err().to_string();
-    assert!(
-        message.contains("softplus") && message.contains("1e-30"),
-        "{message}"
-    );
     let double = m.apply(f, &ones(&[2], DType::F64), None);
     match m.gpu().double() {
         true => drop(double.unwrap()),

@@ -45,7 +45,7 @@ impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.activation {
             Activation::Softplus(s) if s != Softplus::default() => {
-                format!("softplus({}, {})", s.beta(), s.threshold())
+                format!("softplus({:?}, {:?})", s.beta(), s.threshold())
             }
             other => other.to_string(),
         };

@@ -2,6 +2,8 @@
 
 use super::{Scalar, Shape};
 use crate::cpu::argument::{Affine, Channels, SPAN};
+use crate::cpu::pages;
+use candle_core::Result;
 
 /// Scale and shift.
 pub(super) struct Parameters<C> {
@@ -13,26 +15,34 @@ pub(super) struct Parameters<C> {
 }
 
 impl<C: Scalar> Parameters<C> {
-    pub(super) fn new(shape: Shape, scale: Vec<C>, shift: Vec<C>) -> Self {
+    pub(super) fn new(op: &'static str, shape: Shape, scale: Vec<C>, shift: Vec<C>) -> Result<Self> {
         let inner = shape.inner;
         if !shape.is_narrow() || shape.period() == 0 {
-            return Self {
+            return Ok(Self {
                 values: [scale, shift],
                 period: None,
                 inner,
-            };
+            });
         }
         // A period is at least a span long.
         let period = shape.period() * SPAN.div_ceil(shape.period());
-        let table = |values: Vec<C>| {
-            let elements = values.iter().flat_map(|v| std::iter::repeat_n(*v, inner));
-            elements.cycle().take(period + SPAN).collect()
+        let table = |values: Vec<C>| -> Result<Vec<C>> {
+            let len = period + SPAN;
+            let mut table = pages::allocate(op, len)?;
+            match inner {
+                1 => table.extend_from_slice(&values),
+                _ => values.iter().for_each(|v| table.resize(table.len() + inner, *v)),
+            }
+            while table.len() < len {
+                table.extend_from_within(..table.len().min(len - table.len()));
+            }
+            Ok(table)
         };
-        Self {
-            values: [table(scale), table(shift)],
+        Ok(Self {
+            values: [table(scale)?, table(shift)?],
             period: Some(period),
             inner,
-        }
+        })
     }
 
     /// From the element at position `first` on.

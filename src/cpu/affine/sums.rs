@@ -2,51 +2,56 @@
 //!
 //! Which elements are added in which order follows from the shape alone, not from the number of threads.
 
-use super::{Float, Parameters, Scalar, Shape, BLOCK};
+use super::{filled, Float, Parameters, Scalar, Shape, BLOCK};
 use crate::cpu::output;
 use crate::cpu::slice::Kernel;
 use crate::cpu::walk::Source;
 use crate::cpu::Isa;
 use crate::family::Family;
+use candle_core::{Error, Result};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// At most so many partial sums of a channel, which bounds the memory for them, and at least so many elements in each
-/// unit of work.
+/// At most so many partial sums of a channel, and at least so many elements in each unit of work.
 const UNITS_MAX: usize = 64;
 const UNIT_MIN: usize = 32 * 1024;
+/// Where channels are narrow, each element of a period has partial sums of its own, of 16 bytes: so many periods in a unit
+/// make that 4 bytes for an element of x.
+const PERIODS_MIN: usize = 4;
 
 /// One row for scale, one for shift; one value per channel.
 pub(super) fn sums<T: Float, F: Family>(
+    op: &'static str,
     f: F,
     sources: [&Source<T>; 2],
     parameters: &Parameters<T::Compute>,
     shape: Shape,
     len: usize,
-) -> [Vec<f64>; 2] {
-    let mut totals = [(); 2].map(|()| vec![0.0; shape.channels]);
+) -> Result<[Vec<f64>; 2]> {
+    let mut totals = [filled(op, shape.channels, 0.0)?, filled(op, shape.channels, 0.0)?];
     if len == 0 {
-        return totals;
+        return Ok(totals);
     }
     // Whole periods of a table, whole runs of a channel.
-    let step = if shape.is_narrow() {
-        shape.period()
+    let (step, least) = if shape.is_narrow() {
+        (shape.period(), PERIODS_MIN)
     } else {
-        shape.inner
+        (shape.inner, 1)
     };
-    let unit = step * (len.div_ceil(UNITS_MAX).max(UNIT_MIN)).div_ceil(step);
+    let steps = len.div_ceil(UNITS_MAX).max(UNIT_MIN).div_ceil(step).max(least);
+    let unit = step * steps;
     let parts = output::map_units(len.div_ceil(unit), |i| {
         let range = i * unit..len.min((i + 1) * unit);
-        let mut part = Part::new(shape, range.clone());
+        let mut part = Part::new(op, shape, range.clone())?;
         products(f, sources, parameters, range, |start, x, product| {
             part.add(start, x, product)
         });
-        part
+        Ok::<_, Error>(part)
     });
     for part in parts {
-        part.add_to(&mut totals);
+        part?.add_to(&mut totals);
     }
-    totals
+    Ok(totals)
 }
 
 /// Calls `each` with the position, the values of x and those of g·f′(u) of block after block.
@@ -86,7 +91,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(shape: Shape, range: Range<usize>) -> Self {
+    fn new(op: &'static str, shape: Shape, range: Range<usize>) -> Result<Self> {
         let (first, len) = match shape.is_narrow() {
             true => (0, shape.period()),
             false => {
@@ -94,11 +99,11 @@ impl Part {
                 (range.start / shape.inner, runs.min(shape.channels))
             }
         };
-        Self {
+        Ok(Self {
             shape,
             first,
-            sums: vec![[0.0; 2]; len],
-        }
+            sums: filled(op, len, [0.0; 2])?,
+        })
     }
 
     fn add<C: Scalar>(&mut self, start: usize, x: &[C], product: &[C]) {

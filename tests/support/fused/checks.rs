@@ -127,7 +127,28 @@ pub fn sums_of_many_channels(b: &dyn FusedBackend) -> Vec<u64> {
         .collect()
 }
 
-/// A view gives the bits of a contiguous tensor, in every pass.
+/// A sum with an infinite term is infinite, or NaN if there are both.
+pub fn infinite_sums(b: &dyn FusedBackend) {
+    let infinity = f32::INFINITY;
+    let rows = [
+        [1f32, 1.0, 1.0],
+        [infinity, -infinity, infinity],
+        [2.0, 2.0, -infinity],
+    ];
+    let g = Tensor::new(&rows, b.device()).unwrap();
+    let x = ("contiguous".to_string(), g.ones_like().unwrap());
+    let case = case::<f32>(Fused::MishBias, &x, 1, 4);
+    let sums = values::<f32>(&b.sums(&case, &g).unwrap());
+    // Mish' is about 1 or more at 1 + shift, shift being -3 to 2.
+    let slopes = values::<f32>(&b.input(&case, &g.ones_like().unwrap()).unwrap());
+    assert_eq!(
+        (sums[0], sums[1]),
+        (infinity.copysign(slopes[0]), (-infinity).copysign(-slopes[1]))
+    );
+    assert!(sums[2].is_nan());
+}
+
+/// A view gives the bits of a contiguous tensor in the passes by element.
 fn check_layouts<T: Element>(b: &dyn FusedBackend, shapes: &[&[usize]]) {
     let mut seed = 100;
     for fused in Fused::ALL {
