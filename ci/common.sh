@@ -14,11 +14,11 @@ apt_install() {
 venv() {
   local dir=$1
   shift
-  [ "$(cat "$dir/packages" 2>/dev/null)" != "$*" ] || return 0
+  [ "$(cat "$dir/packages" 2>/dev/null)" != "$(python3 -V) $*" ] || return 0
   rm -rf "$dir"
   python3 -m venv "$dir" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$dir"; }
   "$dir/bin/pip" install -q --no-cache-dir --disable-pip-version-check "$@"
-  echo "$*" > "$dir/packages"
+  echo "$(python3 -V) $*" > "$dir/packages"
 }
 
 # cuda_toolkit: what cuda-setup installs, on PATH.

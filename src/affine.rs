@@ -87,7 +87,7 @@ impl Fused {
 ///
 /// # Errors
 /// If `dim` is out of range, `scale` or `shift` has another shape, dtype or device than it should, or `xs` is of another
-/// dtype than those above.
+/// dtype than those above; and as for [`mish`](crate::mish()), if there is no memory, a storage is too short, or a GPU has too few dims.
 pub fn mish_affine<D: Dim>(xs: &Tensor, scale: &Tensor, shift: &Tensor, dim: D) -> Result<Tensor> {
     let fused = Fused::MishAffine;
     let axis = dim.to_index(xs.shape(), fused.name())?;

@@ -45,7 +45,7 @@ const fn parallel_min<T>() -> usize {
         32 * 1024
     }
 }
-/// Elements that a thread takes at a time, about 1.5 µs of work: what the others may have to wait for at the end.
+/// Elements that a thread takes at a time, 1 to 6 µs of work: what the others may have to wait for at the end.
 const UNIT: usize = 4 * 1024;
 /// Bytes in a cache line.
 const CACHE_LINE: usize = 64;

@@ -30,7 +30,7 @@ use candle_core::{bail, CpuStorage, InplaceOp1, Layout, Result, Tensor};
 ///
 /// # Errors
 /// With `xs` unchanged: if it is a variable or depends on one, if elements overlap (as those of a broadcast view do),
-/// or if it is of another dtype.
+/// if it is of another dtype, has more elements than its storage, or, on a GPU, too many dims.
 pub fn mish_inplace(xs: &Tensor) -> Result<()> {
     apply(Mish.into(), xs)
 }

@@ -69,8 +69,8 @@ pub fn softplus(xs: &Tensor) -> Result<Tensor> {
 /// With a β other than 1, half types on a GPU are within 0.5014 ulp.
 ///
 /// # Errors
-/// As for [`mish`]; and if `beta` is zero or not finite, or `threshold` is NaN, or if the magnitude of `beta` is not within 2⁻⁶⁰ to 2⁶⁰ on
-/// a GPU in f16, bf16 or f32.
+/// As for [`mish`]; and if `beta` is zero or not finite, `threshold` is NaN or −∞, or on a GPU the magnitude of `beta` is not
+/// within 2⁻⁶⁰ to 2⁶⁰.
 pub fn softplus_with(xs: &Tensor, beta: f64, threshold: f64) -> Result<Tensor> {
     Softplus::new(beta, threshold)?.forward(xs)
 }

@@ -41,7 +41,7 @@ pub(crate) trait Real:
     fn mla(self, b: Self, c: Self) -> Self {
         self.fma(b, c)
     }
-    /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual. From below: T = m/M
+    /// 1/self to at least half of the bits; whoever calls it corrects the rest with a residual. From below at 2.5, where T = m/M
     /// then has a positive residual, and mish(−0) the sign that it should.
     #[inline(always)]
     fn recip(self) -> Self {

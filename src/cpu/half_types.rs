@@ -46,7 +46,7 @@ macro_rules! half {
                 from.convert_to_f32_slice(to);
             }
             fn narrow(from: &[f32], to: &mut [MaybeUninit<Self>]) {
-                // SAFETY: any bits are a value of this type, and the conversion overwrites them all.
+                // SAFETY: the conversion writes every element and reads none, and any bits are a value of this type.
                 let to = unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<Self>(), to.len()) };
                 to.convert_from_f32_slice(from);
             }

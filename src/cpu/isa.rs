@@ -84,6 +84,11 @@ impl Isa {
         (name == "baseline").then_some(Self::new(pulp::Arch::Scalar))
     }
 
+    /// Whether units are of 512 bits.
+    pub(super) fn has_wide_units(&self) -> bool {
+        self.name() == "avx512"
+    }
+
     /// The name, as `CANDLE_MISH_ISA` takes it where there is a choice.
     pub(crate) fn name(&self) -> &'static str {
         match self.arch {

@@ -96,7 +96,7 @@ impl<T: Tabulated> Table<T> for HalfTable<T> {
         };
         // With units of 512 bits the kernel computes as many, and leaves the caches to others. Last, as small tensors wait
         // for it.
-        let pays = len >= min && !(F::QUICK.is_some() && isa.name() == "avx512");
+        let pays = len >= min && !(F::QUICK.is_some() && isa.has_wide_units());
         match pays {
             false => None,
             true => T::tables().find(function, len, || make(isa, f, function.order)),

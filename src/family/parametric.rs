@@ -88,7 +88,7 @@ impl<const ORDER: u8> Family for Parametric<ORDER> {
     }
 }
 
-/// A derivative of softplus with a threshold, from that without: PyTorch's default, β being 1.
+/// Softplus or a derivative of it with a threshold, from that without: PyTorch's default, β being 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Thresholded<F, const ORDER: u8> {
     plain: F,

@@ -175,6 +175,10 @@ pub fn conclude_briefly(title: &str, rows: &[Row]) {
 }
 
 fn verdict(title: &str, rows: &[Row]) {
+    assert!(!rows.is_empty(), "{title}: nothing was checked");
+    if let Some(row) = rows.iter().find(|row| row.inputs == 0) {
+        panic!("{title}: no inputs of {} in {:?}", row.function, row.dtype);
+    }
     let failed: String = rows.iter().filter(|row| !row.passed()).map(Row::lines).collect();
     assert!(failed.is_empty(), "{title}, contract missed:\n{failed}");
 }
