@@ -154,7 +154,8 @@ fn typed<T: Float>(
         AffinePass::Sums => {
             let sums = sums::sums::<T, _>(op, f, [&x, &g], &parameters, channels, len)?;
             let rows = if request.fused.scaled() { &sums[..] } else { &sums[1..] };
-            let values = rows.concat().into_iter().map(T::Compute::round).collect();
+            let mut values = pages::allocate(op, rows.len() * channels.channels)?;
+            values.extend(rows.iter().flatten().map(|sum| T::Compute::round(*sum)));
             Ok((T::Compute::storage(values), candle_core::Shape::from((rows.len(), channels.channels, 1))))
         }
         _ => {
