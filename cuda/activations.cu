@@ -115,6 +115,7 @@ __device__ __forceinline__ void strided(const typename E::Word *x, const typenam
 
 // Vectors of each operand that a thread has under way, which makes two loads, but where arithmetic takes longer than memory.
 constexpr int vectors_of(int order) { return order == 0 ? 2 : 1; }
+
 // A function of the table, of order K.
 template <typename F, int K> struct Plain {
     static constexpr int ORDER = K, VECTORS = vectors_of(K), RESIDENT = BLOCKS;
