@@ -8,7 +8,7 @@ use candle_mish::*;
 use half::{bf16, f16};
 use support::fused::{self, CPU};
 use support::gradcheck::{gradcheck, randn};
-use support::process::{checksum, in_processes, instruction_sets};
+use support::process::{checksum, in_processes, on_instruction_sets};
 
 #[test]
 fn values() {
@@ -57,11 +57,7 @@ fn any_number_of_threads() {
 /// All paths that the processor has keep the same bounds.
 #[test]
 fn every_instruction_set() {
-    let sets: Vec<_> = instruction_sets()
-        .into_iter()
-        .map(|isa| vec![("CANDLE_MISH_ISA", isa)])
-        .collect();
-    in_processes("every_instruction_set", &sets, || {
+    on_instruction_sets("every_instruction_set", || {
         fused::random_cases(&CPU, 600);
         vec![1]
     });

@@ -6,7 +6,7 @@ use candle_mish::Softplus;
 use half::{bf16, f16};
 use support::backend::{eval, Function, CPU};
 use support::contract::bound;
-use support::process::{in_processes, instruction_sets};
+use support::process::on_instruction_sets;
 use support::reference::exact;
 use support::table::{conclude, Row, Worst};
 use support::ulp::{self, Element};
@@ -110,11 +110,7 @@ fn single() {
 
 #[test]
 fn double_with_every_instruction_set() {
-    let sets: Vec<_> = instruction_sets()
-        .into_iter()
-        .map(|isa| vec![("CANDLE_MISH_ISA", isa)])
-        .collect();
-    in_processes("double_with_every_instruction_set", &sets, || {
+    on_instruction_sets("double_with_every_instruction_set", || {
         any::<f64>();
         vec![]
     });

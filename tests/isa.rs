@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use support::accuracy::{double, half};
 use support::backend::{bits, eval, Backend, Function, CPU};
 use support::inputs::{doubles, every_half, Random};
-use support::process::{checksum, in_processes, instruction_sets};
+use support::process::{checksum, instruction_sets, on_instruction_sets};
 use support::sweep::{directed, sweep, CHUNK};
 use support::table::{conclude_briefly, show, Row};
 use support::ulp::Element;
@@ -24,17 +24,8 @@ fn bytes<T: Element>(values: &[T]) -> impl Iterator<Item = u8> + '_ {
 
 /// Runs `work` once per instruction set; what it returned for each.
 fn on_each(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<(&'static str, Vec<u8>)>> {
-    let names = instruction_sets();
-    let settings: Vec<_> = names
-        .iter()
-        .map(|name| vec![("CANDLE_MISH_ISA", *name)])
-        .collect();
-    Some(
-        names
-            .into_iter()
-            .zip(in_processes(test, &settings, work)?)
-            .collect(),
-    )
+    let results = on_instruction_sets(test, work)?;
+    Some(instruction_sets().into_iter().zip(results).collect())
 }
 
 /// In a worker: which type on what, once that is known to be what was asked for.

@@ -31,28 +31,36 @@ pub const ALL: &[Test] = &[
     ("affine_infinite_sums", |m| fused::infinite_sums(m)),
 ];
 
+/// Forward over x and parameters that are rows of their own.
+fn planned(
+    m: &Machine,
+    dtype: DType,
+    x: &Layout,
+    [scale, shift]: &[Layout; 2],
+    single: bool,
+    axis: usize,
+) -> AffinePlan {
+    let layouts = AffineLayouts {
+        x,
+        g: x,
+        scale,
+        shift,
+    };
+    let (fused, pass) = (Fused::MishAffine, AffinePass::Forward);
+    AffinePlan::new(fused, pass, dtype, layouts, [single; 2], axis, m.target())
+        .unwrap()
+        .unwrap()
+}
+
 /// Vectors are counted in 32 bits up to 2³¹ elements.
 fn many_elements(m: &Machine) {
     let sizes = [(1 << 31) - 8, 1 << 31, (1 << 31) + 8];
     for (n, path) in sizes.into_iter().zip(["channels", "strided32", "strided64"]) {
-        let (x, row) = (Layout::contiguous((n / 8, 8)), Layout::contiguous(8));
-        let layouts = AffineLayouts {
-            x: &x,
-            g: &x,
-            scale: &row,
-            shift: &row,
-        };
-        let pass = AffinePass::Input;
-        let plan = AffinePlan::new(
-            Fused::MishAffine,
-            pass,
-            DType::F16,
-            layouts,
-            [false; 2],
-            1,
-            m.target(),
+        let (x, rows) = (
+            Layout::contiguous((n / 8, 8)),
+            [0, 0].map(|_| Layout::contiguous(8)),
         );
-        let kernel = plan.unwrap().unwrap().kernel;
+        let kernel = planned(m, DType::F16, &x, &rows, false, 1).kernel;
         assert!(kernel.ends_with(path), "{kernel} for {n} elements");
     }
 }
@@ -61,30 +69,8 @@ fn many_elements(m: &Machine) {
 fn vectors_of_parameters(m: &Machine) {
     let adjacent = |dims: (usize, usize), axis: usize, dtype: DType, offsets: [usize; 2], single: bool| {
         let x = Layout::contiguous(dims);
-        let [scale, shift] = offsets.map(|offset| {
-            let channels = x.dims()[axis];
-            Layout::contiguous_with_offset(channels, offset)
-        });
-        let layouts = AffineLayouts {
-            x: &x,
-            g: &x,
-            scale: &scale,
-            shift: &shift,
-        };
-        let pass = AffinePass::Forward;
-        AffinePlan::new(
-            Fused::MishAffine,
-            pass,
-            dtype,
-            layouts,
-            [single; 2],
-            axis,
-            m.target(),
-        )
-        .unwrap()
-        .unwrap()
-        .arguments
-        .adjacent
+        let rows = offsets.map(|offset| Layout::contiguous_with_offset(x.dims()[axis], offset));
+        planned(m, dtype, &x, &rows, single, axis).arguments.adjacent
     };
     assert_eq!(adjacent((5, 24), 1, DType::F16, [0, 0], false), 1);
     assert_eq!(adjacent((5, 24), 1, DType::F16, [8, 16], false), 1);

@@ -152,6 +152,15 @@ pub fn values<T: Element>(tensor: &Tensor) -> Vec<T> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
+/// As many elements, and the same ones.
+#[track_caller]
+pub fn assert_alike<T: Element>(what: &dyn fmt::Display, actual: &Tensor, expected: &Tensor) {
+    let (actual, expected) = (values::<T>(actual), values::<T>(expected));
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let differs = actual.iter().zip(&expected).position(|(a, e)| !a.alike(*e));
+    assert_eq!(differs, None, "{what}");
+}
+
 /// The bits of a tensor's elements, in order.
 pub fn bits<T: Element>(tensor: &Tensor) -> Vec<u64> {
     values::<T>(tensor).iter().map(|v| v.bits()).collect()

@@ -85,6 +85,15 @@ fn this_program() -> Command {
     command
 }
 
+/// As [`in_processes`], a process for each of [`instruction_sets`].
+pub fn on_instruction_sets(test: &str, work: impl Fn() -> Vec<u8>) -> Option<Vec<Vec<u8>>> {
+    let settings: Vec<_> = instruction_sets()
+        .into_iter()
+        .map(|isa| vec![("CANDLE_MISH_ISA", isa)])
+        .collect();
+    in_processes(test, &settings, work)
+}
+
 /// FNV-1a.
 pub fn checksum(bytes: impl IntoIterator<Item = u8>) -> u64 {
     let step = |hash: u64, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3);
