@@ -32,16 +32,21 @@ struct Bar {
     met: fn(f64) -> bool,
 }
 
-const BARS: [Bar; 3] = [
+const BARS: [Bar; 4] = [
     Bar {
-        what: "mish_affine: at most 1.15 times a bare mish",
-        of: |row| (row.op == "mish_affine").then(|| row.over(BARE)).flatten(),
+        what: "mish_affine, from 1 Mi on: at most 1.15 times a bare mish",
+        of: |row| row.is_large("mish_affine").then(|| row.over(BARE)).flatten(),
         met: |ratio| ratio <= 1.15,
     },
     Bar {
-        what: "mish_affine: at most 1/20 of candle's composed sequence",
-        of: |row| (row.op == "mish_affine").then(|| row.over(COMPOSED)).flatten(),
+        what: "mish_affine, from 1 Mi on: at most 1/20 of candle's composed sequence",
+        of: |row| row.is_large("mish_affine").then(|| row.over(COMPOSED)).flatten(),
         met: |ratio| ratio <= 1.0 / 20.0,
+    },
+    Bar {
+        what: "fused, any size: faster than this crate, unfused",
+        of: |row| row.over(UNFUSED),
+        met: |ratio| ratio < 1.0,
     },
     Bar {
         what: "in place, 16 Mi: at least 0.9 of the parallel copy's throughput",
@@ -64,6 +69,10 @@ impl Row {
             .iter()
             .find(|(n, _)| *n == name)
             .map(|(_, time)| time.median)
+    }
+
+    fn is_large(&self, op: &str) -> bool {
+        self.op == op && self.elements >= MI
     }
 
     /// Time of ours in units of another's.
@@ -126,9 +135,13 @@ const OPS: [Op; 3] = [
     },
 ];
 
-/// Images with channels first at two resolutions, and tokens with channels last.
-fn shapes() -> [(Vec<usize>, usize); 6] {
+/// One token and few, as a model that generates text has them; images with channels first at two resolutions, and tokens
+/// with channels last.
+fn shapes() -> [(Vec<usize>, usize); 9] {
     [
+        (vec![1, 24], 1),
+        (vec![1, 4096], 1),
+        (vec![8, 4096], 1),
         (vec![1, 64, 128, 128], 1),
         (vec![1, 1024, 32, 32], 1),
         (vec![4096, 256], 1),

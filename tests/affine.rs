@@ -26,6 +26,11 @@ fn layouts() {
 }
 
 #[test]
+fn values_of_many_channels() {
+    fused::values_of_many_channels(&CPU);
+}
+
+#[test]
 fn empty() {
     fused::empty(&CPU);
 }

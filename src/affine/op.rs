@@ -9,6 +9,7 @@ use candle_core::CudaStorage;
 #[cfg(feature = "metal")]
 use candle_core::MetalStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Error, Layout, Result, Shape, Tensor};
+use std::borrow::Cow;
 
 /// The tensors of a pass, on one device.
 pub(crate) struct Operands<'a, S> {
@@ -16,8 +17,8 @@ pub(crate) struct Operands<'a, S> {
     /// None in a forward pass.
     pub(crate) g: Option<(&'a S, &'a Layout)>,
     /// None if the op has no scale.
-    pub(crate) scale: Option<(&'a S, Layout)>,
-    pub(crate) shift: (&'a S, Layout),
+    pub(crate) scale: Option<(&'a S, Cow<'a, Layout>)>,
+    pub(crate) shift: (&'a S, Cow<'a, Layout>),
 }
 
 impl<S> Operands<'_, S> {
@@ -110,8 +111,8 @@ impl CustomOp3 for ScaleShift {
         (x lx, scale l_scale, shift l_shift) => Operands {
             x: (x, lx),
             g: None,
-            scale: Some((scale, l_scale.clone())),
-            shift: (shift, l_shift.clone()),
+            scale: Some((scale, Cow::Borrowed(l_scale))),
+            shift: (shift, Cow::Borrowed(l_shift)),
         }
     }
 
@@ -149,7 +150,7 @@ impl CustomOp2 for Bias {
             x: (x, lx),
             g: None,
             scale: None,
-            shift: (bias, l_bias.clone()),
+            shift: (bias, Cow::Borrowed(l_bias)),
         }
     }
 
@@ -187,10 +188,10 @@ impl CustomOp3 for Backward {
 }
 
 /// One row of a matrix.
-fn row(matrix: &Layout, index: usize) -> Layout {
+fn row(matrix: &Layout, index: usize) -> Cow<'static, Layout> {
     let (start, strides) = (matrix.start_offset(), matrix.stride());
     let shape = Shape::from(matrix.dims()[1]);
-    Layout::new(shape, vec![strides[1]], start + index * strides[0])
+    Cow::Owned(Layout::new(shape, vec![strides[1]], start + index * strides[0]))
 }
 
 /// The dtype that x is computed in; ops on other dtypes have no backward, as they have no forward.

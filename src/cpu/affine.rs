@@ -4,7 +4,7 @@
 mod parameters;
 mod sums;
 
-use super::argument::STEP;
+use super::argument::{SPAN, STEP};
 use super::operand::One;
 use super::output;
 use super::pages;
@@ -20,6 +20,7 @@ use candle_core::{CpuStorage, Error, Layout, Result};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use parameters::Parameters;
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 /// Elements of x and g that are gathered at a time, where they do not lie side by side.
@@ -66,7 +67,7 @@ trait Float: Stored<Compute: Scalar> {
 
 /// f32 or f64.
 trait Scalar: Stored<Compute = Self> + Into<f64> {
-    const ONE: Self;
+    const ONES: &'static [Self; SPAN];
     fn round(x: f64) -> Self;
 }
 
@@ -98,14 +99,14 @@ float!(f32, F32, from, to => to.copy_from_slice(from));
 float!(f64, F64, from, to => to.copy_from_slice(from));
 
 impl Scalar for f32 {
-    const ONE: Self = 1.0;
+    const ONES: &'static [Self; SPAN] = &[1.0; SPAN];
     fn round(x: f64) -> Self {
         x as f32
     }
 }
 
 impl Scalar for f64 {
-    const ONE: Self = 1.0;
+    const ONES: &'static [Self; SPAN] = &[1.0; SPAN];
     fn round(x: f64) -> Self {
         x
     }
@@ -135,12 +136,9 @@ fn typed<T: Float>(
     let (x, lx) = (values_of::<T>(&operands, operands.x.0, op)?, operands.x.1);
     let len = element_count(op, lx, size_of::<T>())?;
     let channels = Shape::new(lx, request.axis);
+    let scale = operands.scale.as_ref().map(|scale| parameter::<T>(scale, op));
     let shift = parameter::<T>(&operands.shift, op)?;
-    let scale = match &operands.scale {
-        Some(scale) => parameter::<T>(scale, op)?,
-        None => filled(op, shift.len(), T::Compute::ONE)?,
-    };
-    let parameters = Parameters::new(op, channels, scale, shift)?;
+    let parameters = Parameters::new(op, channels, scale.transpose()?, shift, len)?;
     let shape = lx.shape().clone();
     let x = Source::new(op, x, lx)?;
     let Some((g, lg)) = operands.g else {
@@ -185,20 +183,20 @@ fn values_of<'a, T: Float>(
 }
 
 /// The values of scale or shift, which are of the tensor's type or of the one that is computed in.
-fn parameter<T: Float>(
-    (storage, layout): &(&CpuStorage, Layout),
+fn parameter<'a, T: Float>(
+    (storage, layout): &(&'a CpuStorage, Cow<Layout>),
     op: &'static str,
-) -> Result<Vec<T::Compute>> {
+) -> Result<Cow<'a, [T::Compute]>> {
     if let Some(values) = T::Compute::of(storage) {
-        return Source::new(op, values, layout)?.to_vec(op);
+        return Source::new(op, values, layout)?.values(op);
     }
     let Some(values) = T::of(storage) else {
         return Err(unsupported(storage.dtype(), op));
     };
-    let values = Source::new(op, values, layout)?.to_vec(op)?;
+    let values = Source::new(op, values, layout)?.values(op)?;
     let mut wide = filled(op, values.len(), T::Compute::default())?;
     T::widen(&values, &mut wide);
-    Ok(wide)
+    Ok(Cow::Owned(wide))
 }
 
 fn elementwise<T: Float, F: Family, const CHAINED: bool>(

@@ -38,7 +38,7 @@ pub(super) enum Values<'a, C> {
     Same([C; 2]),
     /// The first so many in one channel, the others in the next.
     Two(usize, [[C; 2]; 2]),
-    /// [`STEP`] or more of each.
+    /// As many of each as there are elements, or more.
     Each([&'a [C]; 2]),
 }
 
@@ -77,18 +77,46 @@ impl<C> Cursor<C> for NoCursor {
 /// x·scale + shift, rounded once.
 #[derive(Clone, Copy)]
 pub(super) struct Affine<'a, C, const CHAINED: bool> {
+    pub(super) pairs: Pairs<'a, C>,
     pub(super) channels: Channels<'a, C>,
     /// The position of the first element.
     pub(super) first: usize,
 }
 
-/// Scale and shift of every channel, in one of two forms.
+/// Scale and shift in pairs.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<'a, C> {
+    /// As long as `shift`; [`SPAN`] ones, which serve everywhere, where there is no scale.
+    pub(super) scale: &'a [C],
+    pub(super) shift: &'a [C],
+    /// 1, or 0 where there is no scale.
+    pub(super) step: usize,
+}
+
+impl<'a, C: Copy> Pairs<'a, C> {
+    #[inline(always)]
+    fn get(&self, at: usize) -> [C; 2] {
+        [self.scale[at * self.step], self.shift[at]]
+    }
+    /// Of `n` elements in a row, at most [`SPAN`].
+    #[inline(always)]
+    fn run(&self, from: usize, n: usize) -> Values<'a, C> {
+        Values::Each([&self.scale[from * self.step..][..n], &self.shift[from..][..n]])
+    }
+}
+
+/// Which elements the pairs are for.
 #[derive(Clone, Copy)]
 pub(super) enum Channels<'a, C> {
-    /// [`STEP`] or more elements of a channel side by side; values by channel.
-    Runs { values: [&'a [C]; 2], inner: usize },
-    /// Values by element, [`SPAN`] more of them than there are in `period`, which is at least as long.
-    Table { values: [&'a [C]; 2], period: usize },
+    /// A pair for this many elements side by side, [`STEP`] or more, and so on, again and again.
+    Runs { inner: usize },
+    /// A pair for each of `period` elements, [`STEP`] or more, again and again; and pairs for all elements that are
+    /// asked for from there on, or those around the end of the period.
+    Each {
+        period: usize,
+        /// Of the last [`STEP`] elements of a period and as many of the next.
+        seam: Pairs<'a, C>,
+    },
 }
 
 impl<'a, C: Copy, const CHAINED: bool> Argument<C> for Affine<'a, C, CHAINED> {
@@ -99,10 +127,11 @@ impl<'a, C: Copy, const CHAINED: bool> Argument<C> for Affine<'a, C, CHAINED> {
     #[inline(always)]
     fn cursor(self) -> ChannelCursor<'a, C> {
         let (channel, within) = match self.channels {
-            Channels::Runs { values, inner } => (self.first / inner % values[0].len(), self.first % inner),
-            Channels::Table { period, .. } => (0, self.first % period),
+            Channels::Runs { inner } => (self.first / inner % self.pairs.shift.len(), self.first % inner),
+            Channels::Each { period, .. } => (0, self.first % period),
         };
         ChannelCursor {
+            pairs: self.pairs,
             channels: self.channels,
             channel,
             within,
@@ -118,9 +147,10 @@ impl<'a, C: Copy, const CHAINED: bool> Argument<C> for Affine<'a, C, CHAINED> {
 }
 
 pub(super) struct ChannelCursor<'a, C> {
+    pairs: Pairs<'a, C>,
     channels: Channels<'a, C>,
     channel: usize,
-    /// Elements into the channel's run, or into the table.
+    /// Elements into the channel's run, or into the period.
     within: usize,
 }
 
@@ -128,69 +158,72 @@ impl<C: Copy> Cursor<C> for ChannelCursor<'_, C> {
     #[inline(always)]
     fn next(&mut self, n: usize) -> Values<'_, C> {
         match self.channels {
-            Channels::Table { values, period } => {
-                let from = self.step(n, period);
-                Values::Each([&values[0][from..from + STEP], &values[1][from..from + STEP]])
-            }
-            Channels::Runs { values, inner } => {
-                let here = [values[0][self.channel], values[1][self.channel]];
+            Channels::Each { period, seam } => self.each(1, n, period, &seam).1,
+            Channels::Runs { inner } => {
+                let here = self.pairs.get(self.channel);
                 self.within += n;
                 if self.within < inner {
                     return Values::Same(here);
                 }
-                self.next_channel(inner, values[0].len());
-                let next = [values[0][self.channel], values[1][self.channel]];
-                Values::Two(n - self.within, [here, next])
+                self.next_channel(inner);
+                Values::Two(n - self.within, [here, self.pairs.get(self.channel)])
             }
         }
     }
     #[inline(always)]
     fn alike(&mut self, vectors: usize, lanes: usize) -> (usize, Values<'_, C>) {
         match self.channels {
-            Channels::Runs { values, inner } => {
+            Channels::Runs { inner } => {
                 let whole = vectors.min((inner - self.within) / lanes);
                 if whole == 0 {
                     return (1, self.next(lanes));
                 }
-                let here = [values[0][self.channel], values[1][self.channel]];
+                let here = self.pairs.get(self.channel);
                 self.within += whole * lanes;
                 if self.within == inner {
-                    self.next_channel(inner, values[0].len());
+                    self.next_channel(inner);
                 }
                 (whole, Values::Same(here))
             }
-            Channels::Table { values, period } => {
-                let n = vectors * lanes;
-                let from = self.step(n, period);
-                (
-                    vectors,
-                    Values::Each([&values[0][from..from + n], &values[1][from..from + n]]),
-                )
-            }
+            Channels::Each { period, seam } => self.each(vectors, lanes, period, &seam),
         }
     }
 }
 
-impl<C> ChannelCursor<'_, C> {
+impl<'a, C: Copy> ChannelCursor<'a, C> {
     /// Past the end of a channel's run.
     #[inline(always)]
-    fn next_channel(&mut self, inner: usize, channels: usize) {
+    fn next_channel(&mut self, inner: usize) {
         self.within -= inner;
         self.channel += 1;
-        if self.channel == channels {
+        if self.channel == self.pairs.shift.len() {
             self.channel = 0;
         }
     }
 
-    /// Where in a table the next `n` elements begin.
+    /// The next vectors, up to the end of the pairs; one of which a part is beyond is in the seam.
     #[inline(always)]
-    fn step(&mut self, n: usize, period: usize) -> usize {
-        let from = self.within;
-        self.within += n;
+    fn each(
+        &mut self,
+        vectors: usize,
+        lanes: usize,
+        period: usize,
+        seam: &Pairs<'a, C>,
+    ) -> (usize, Values<'a, C>) {
+        let (from, rest) = (self.within, self.pairs.shift.len() - self.within);
+        let (count, values) = if vectors * lanes <= rest {
+            (vectors, self.pairs.run(from, vectors * lanes))
+        } else if lanes <= rest {
+            let count = rest / lanes;
+            (count, self.pairs.run(from, count * lanes))
+        } else {
+            (1, seam.run(from + STEP - period, lanes))
+        };
+        self.within += count * lanes;
         if self.within >= period {
             self.within -= period;
         }
-        from
+        (count, values)
     }
 }
 

@@ -1,9 +1,10 @@
 //! From any layout to contiguous runs: the kernels only ever see slices.
 
 use super::output;
-use crate::extent::within;
+use crate::extent::{side_by_side, within};
 use crate::plan::Collapsed;
 use candle_core::{Layout, Result};
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -15,37 +16,45 @@ const BLOCK: usize = 512;
 /// One operand, whose elements are taken by their position.
 pub(super) struct Source<'a, T> {
     values: &'a [T],
-    shape: Collapsed<1>,
+    /// Where elements are among the values; none where the values are the elements, as small tensors wait for the
+    /// memory that it takes.
+    shape: Option<Collapsed<1>>,
 }
 
 impl<'a, T: Copy> Source<'a, T> {
     /// # Errors
     /// If the layout reaches past the values.
     pub(super) fn new(op: &'static str, values: &'a [T], layout: &Layout) -> Result<Self> {
+        if let Some(direct) = side_by_side(layout, values.len()) {
+            let values = &values[direct];
+            return Ok(Self { values, shape: None });
+        }
         within(op, layout, values.len())?;
-        let shape = Collapsed::new(layout.dims(), [layout]);
+        let shape = Some(Collapsed::new(layout.dims(), [layout]));
         Ok(Self { values, shape })
     }
 
     /// How many elements from position `start` on lie side by side.
     fn direct(&self, start: usize) -> usize {
-        let (len, [stride]) = self.shape.inner();
-        if stride == 1 {
-            len - start % len
-        } else {
-            0
+        match self.shape.as_ref().map(Collapsed::inner) {
+            None => self.values.len() - start,
+            Some((len, [1])) => len - start % len,
+            Some(_) => 0,
         }
     }
 
     /// The `n` elements from position `start` on: where they lie, or gathered into `block`, which has room for them.
     pub(super) fn run<'b>(&'b self, start: usize, n: usize, block: &'b mut [MaybeUninit<T>]) -> &'b [T] {
-        let (len, [stride]) = self.shape.inner();
+        let Some(shape) = &self.shape else {
+            return &self.values[start..start + n];
+        };
+        let (len, [stride]) = shape.inner();
         if n <= self.direct(start) {
-            let [row] = self.shape.row_offsets(start / len);
+            let [row] = shape.row_offsets(start / len);
             let at = row + start % len;
             return &self.values[at..at + n];
         }
-        for_runs(&self.shape, start..start + n, |[at], done, n| {
+        for_runs(shape, start..start + n, |[at], done, n| {
             let run = &mut block[done..done + n];
             match stride {
                 0 => run.fill(MaybeUninit::new(self.values[at])),
@@ -65,18 +74,23 @@ impl<'a, T: Copy> Source<'a, T> {
         unsafe { std::slice::from_raw_parts(block.as_ptr().cast(), n) }
     }
 
-    pub(super) fn to_vec(&self, op: &'static str) -> Result<Vec<T>>
+    /// All elements: where they lie, or gathered.
+    pub(super) fn values(&self, op: &'static str) -> Result<Cow<'a, [T]>>
     where
         T: Send + Sync,
     {
-        let n = self.shape.dims.iter().product();
-        output::collect(op, n, None, |_, range, out| {
+        let Some(shape) = &self.shape else {
+            return Ok(Cow::Borrowed(self.values));
+        };
+        let n = shape.dims.iter().product();
+        let gathered = output::collect(op, n, None, |_, range, out| {
             unary(self, range, out, |_, values, out| {
                 for (to, value) in out.iter_mut().zip(values) {
                     to.write(*value);
                 }
             })
-        })
+        });
+        gathered.map(Cow::Owned)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn sums<T: Float, F: Family>(
     op: &'static str,
     f: F,
     sources: [&Source<T>; 2],
-    parameters: &Parameters<T::Compute>,
+    parameters: &Parameters<'_, T::Compute>,
     shape: Shape,
     len: usize,
 ) -> Result<[Vec<f64>; 2]> {
@@ -32,20 +32,16 @@ pub(super) fn sums<T: Float, F: Family>(
     if len == 0 {
         return Ok(totals);
     }
-    // Whole periods of a table, whole runs of a channel.
-    let (step, least) = if shape.is_narrow() {
-        (shape.period(), PERIODS_MIN)
-    } else {
-        (shape.inner, 1)
-    };
-    let steps = len.div_ceil(UNITS_MAX).max(UNIT_MIN).div_ceil(step).max(least);
-    let unit = step * steps;
-    let parts = output::map_units(len.div_ceil(unit), |i| {
-        let range = i * unit..len.min((i + 1) * unit);
-        let mut part = Part::new(op, shape, range.clone())?;
-        products(f, sources, parameters, range, |start, x, product| {
-            part.add(start, x, product)
-        });
+    let Units { row, unit } = Units::new(shape, len);
+    let parts = output::map_units(row.div_ceil(unit), |i| {
+        let columns = i * unit..row.min((i + 1) * unit);
+        let mut part = Part::new(op, shape, &columns)?;
+        for start in (0..len).step_by(row) {
+            let range = start + columns.start..start + columns.end;
+            products(f, sources, parameters, range, |start, x, product| {
+                part.add(start, x, product)
+            });
+        }
         Ok::<_, Error>(part)
     });
     for part in parts {
@@ -54,11 +50,36 @@ pub(super) fn sums<T: Float, F: Family>(
     Ok(totals)
 }
 
+/// How elements are divided: into units of so many side by side in each row.
+struct Units {
+    row: usize,
+    unit: usize,
+}
+
+impl Units {
+    fn new(shape: Shape, len: usize) -> Self {
+        let period = shape.period();
+        if shape.is_narrow() && period >= UNIT_MIN {
+            // Columns: no more partial sums than there are elements in a period, however many units there are.
+            let unit = period.div_ceil(UNITS_MAX).next_multiple_of(BLOCK);
+            return Self { row: period, unit };
+        }
+        // One row: whole periods of a table, whole runs of a channel.
+        let (step, least) = match shape.is_narrow() {
+            true => (period, PERIODS_MIN),
+            false => (shape.inner, 1),
+        };
+        let steps = len.div_ceil(UNITS_MAX).max(UNIT_MIN).div_ceil(step).max(least);
+        let unit = step * steps;
+        Self { row: len, unit }
+    }
+}
+
 /// Calls `each` with the position, the values of x and those of g·f′(u) of block after block.
 fn products<T: Float, F: Family>(
     f: F,
     [x, g]: [&Source<T>; 2],
-    parameters: &Parameters<T::Compute>,
+    parameters: &Parameters<'_, T::Compute>,
     range: Range<usize>,
     mut each: impl FnMut(usize, &[T::Compute], &[T::Compute]),
 ) {
@@ -81,22 +102,22 @@ fn products<T: Float, F: Family>(
     }
 }
 
-/// The sums of a range of elements.
+/// The sums of a unit.
 struct Part {
     shape: Shape,
-    /// Of the first run or period.
+    /// Of the first run, or of the first element within a period.
     first: usize,
     /// Per run of a channel, or per element of a period.
     sums: Vec<[f64; 2]>,
 }
 
 impl Part {
-    fn new(op: &'static str, shape: Shape, range: Range<usize>) -> Result<Self> {
+    fn new(op: &'static str, shape: Shape, columns: &Range<usize>) -> Result<Self> {
         let (first, len) = match shape.is_narrow() {
-            true => (0, shape.period()),
+            true => (columns.start % shape.period(), columns.len().min(shape.period())),
             false => {
-                let runs = range.len().div_ceil(shape.inner);
-                (range.start / shape.inner, runs.min(shape.channels))
+                let runs = columns.len().div_ceil(shape.inner);
+                (columns.start / shape.inner, runs.min(shape.channels))
             }
         };
         Ok(Self {
@@ -112,7 +133,7 @@ impl Part {
         while done < x.len() {
             let at = start + done;
             if self.shape.is_narrow() {
-                let from = at % self.sums.len();
+                let from = at % self.shape.period() - self.first;
                 let n = (self.sums.len() - from).min(x.len() - done);
                 let values = x[done..].iter().zip(&product[done..]);
                 for (sum, (x, product)) in self.sums[from..from + n].iter_mut().zip(values) {
@@ -135,7 +156,7 @@ impl Part {
     fn add_to(&self, totals: &mut [Vec<f64>; 2]) {
         for (i, sum) in self.sums.iter().enumerate() {
             let channel = match self.shape.is_narrow() {
-                true => i / self.shape.inner,
+                true => (self.first + i) / self.shape.inner,
                 false => (self.first + i) % self.shape.channels,
             };
             totals[0][channel] += sum[0];

@@ -97,9 +97,9 @@ macro_rules! vector {
                                 Self($choose(mask, $set1(here[1]), $set1(next[1]))),
                             ]
                         }
-                        // `Each` has `STEP` values, which are as many as lanes, or more.
+                        // `Each` has as many values as a vector has lanes, or more.
                         Values::Each([scale, shift]) => {
-                            let vector = "at least STEP values";
+                            let vector = "a value for each lane";
                             [
                                 Self::load(scale.first_chunk().expect(vector)),
                                 Self::load(shift.first_chunk().expect(vector)),

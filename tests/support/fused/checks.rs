@@ -57,6 +57,19 @@ pub fn values_of_every_op(b: &dyn FusedBackend) {
     }
 }
 
+/// Few rows of many channels, more than a thread sums at a time.
+pub fn values_of_many_channels(b: &dyn FusedBackend) {
+    let mut worst = [Worst::default(), Worst::default(), Worst::default()];
+    for (dims, axis) in [(&[3, 33_013][..], 1), (&[1, 11_003, 3], 1)] {
+        let contiguous = |seed| ("contiguous".to_string(), tensor::<f32>(dims, seed, b.device()));
+        let [x, g] = [1, 2].map(|seed| moderate(&contiguous(seed)));
+        for fused in Fused::ALL {
+            check_values::<f32, f32>(b, &case::<f32>(fused, &x, axis, 4), &g.1, &mut worst);
+        }
+    }
+    report::<f32>(&worst);
+}
+
 /// Shapes, views, dims and ops at random. Shapes without elements have a test of their own: candle itself panics over some.
 pub fn random_cases(b: &dyn FusedBackend, cases: u64) {
     fn one<T: Element, C: Element>(b: &dyn FusedBackend, seed: u64, worst: &mut [Worst; 3]) {
@@ -99,6 +112,7 @@ pub fn large<T: Element>(b: &dyn FusedBackend) -> Vec<u64> {
         (&[3001, 41], 1),
         (&[3001, 41], 0),
         (&[5, 70, 353], 2),
+        (&[2, 11_003, 3], 1),
     ];
     let mut bits = vec![];
     for fused in Fused::ALL {
