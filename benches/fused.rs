@@ -17,7 +17,7 @@ use support::copy::ParallelCopy;
 use support::plan::{size_name, MI};
 use support::race::{Race, Time};
 use support::report::number;
-use support::{machine, memory};
+use support::{memory, page};
 
 const OURS: &str = "fused";
 const BARE: &str = "bare activation";
@@ -221,18 +221,10 @@ fn medians(mut rounds: Vec<Vec<Row>>) -> Vec<Row> {
 }
 
 fn main() -> Result<()> {
-    // From `cargo test --benches`: nothing to measure.
-    let arguments: Vec<String> = std::env::args().collect();
-    if !arguments.iter().any(|a| a == "--bench") {
+    if !page::is_wanted() {
         return Ok(());
     }
-    let out = arguments.iter().position(|a| a == "--out");
-    let out = out.and_then(|i| arguments.get(i + 1));
-    let threads = candle_core::utils::barrier_pool().n_workers() + 1;
-    let mut text = format!("# Fused on a CPU\n\n{}.\n", machine::describe(threads));
-    if let Some(load) = machine::load() {
-        text += &format!("{load}.\n");
-    }
+    let mut text = page::begin("Fused on a CPU");
     let rounds = (0..ROUNDS).map(|_| round()).collect::<Result<Vec<_>>>()?;
     let rows = medians(rounds);
     text += &format!(
@@ -264,9 +256,5 @@ fn main() -> Result<()> {
         let met = if (bar.met)(worst) { "yes" } else { "**no**" };
         text += &format!("| {} | {worst:.3} | {at} | {met} |\n", bar.what);
     }
-    println!("{text}");
-    if let Some(out) = out {
-        std::fs::write(out, text)?;
-    }
-    Ok(())
+    page::publish(&text)
 }

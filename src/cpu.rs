@@ -14,6 +14,7 @@ mod placement;
 mod prefetch;
 mod slice;
 mod table;
+mod transposed;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 mod walk;
@@ -25,6 +26,7 @@ use crate::plan::Function;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Error, Layout, Result};
 use operand::One;
+use output::Units;
 use slice::Kernel;
 use table::Evaluation;
 use walk::Source;
@@ -100,8 +102,8 @@ fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layou
     if let Some(direct) = side_by_side(layout, x.len()) {
         let x = &x[direct];
         let f = Evaluation::<T, F>::new(f, function, x.len());
-        let first = Some(x.as_ptr());
-        return output::collect(op, x.len(), first, |isa, range, out| {
+        let units = Units::Vectors(Some(x.as_ptr()));
+        return output::collect(op, x.len(), units, |isa, range, out| {
             f.run(isa, &x[range], One, out)
         });
     }
@@ -111,8 +113,8 @@ fn unary<T: Kernel, F: Family>(function: Function, f: F, x: &[T], layout: &Layou
     }
     let x = Source::new(op, x, layout)?;
     let f = Evaluation::<T, F>::new(f, function, len);
-    output::collect(op, len, None, |isa, range, out| {
-        walk::unary(&x, range, out, |_, x, out| f.run(isa, x, One, out))
+    output::collect(op, len, walk::units([&x], len), |isa, range, out| {
+        walk::runs([&x], range, out, |_, [x], out| f.run(isa, x, One, out))
     })
 }
 
@@ -129,7 +131,8 @@ fn binary<T: Kernel, F: Family>(
     {
         let (x, g) = (&x[x_direct], &g[g_direct]);
         let f = Evaluation::<T, F>::new(f, function, x.len());
-        return output::collect(op, x.len(), Some(x.as_ptr()), |isa, range, out| {
+        let units = Units::Vectors(Some(x.as_ptr()));
+        return output::collect(op, x.len(), units, |isa, range, out| {
             f.run(isa, &x[range.clone()], &g[range], out)
         });
     }
@@ -139,7 +142,8 @@ fn binary<T: Kernel, F: Family>(
     }
     let (x, g) = (Source::new(op, x, x_layout)?, Source::new(op, g, g_layout)?);
     let f = Evaluation::<T, F>::new(f, function, len);
-    output::collect(op, len, None, |isa, range, out| {
-        walk::binary([&x, &g], range, out, |_, x, g, out| f.run(isa, x, g, out))
+    let sources = [&x, &g];
+    output::collect(op, len, walk::units(sources, len), |isa, range, out| {
+        walk::runs(sources, range, out, |_, [x, g], out| f.run(isa, x, g, out))
     })
 }

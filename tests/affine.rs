@@ -72,6 +72,23 @@ fn random(dims: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(randn(dims.iter().product(), seed), dims, &Device::Cpu).unwrap()
 }
 
+/// Of rows that lie side by side several are taken at a time.
+#[test]
+fn transposed() -> Result<()> {
+    let stored = random(&[2, 150, 301], 1);
+    let x = stored.transpose(1, 2)?;
+    for axis in 0..3 {
+        let [scale, shift] = [2, 3].map(|seed| random(&x.dims()[axis..=axis], seed));
+        let of = |x: &Tensor| {
+            mish_affine(x, &scale, &shift, axis)?
+                .flatten_all()?
+                .to_vec1::<f64>()
+        };
+        assert_eq!(of(&x)?, of(&x.contiguous()?)?, "along dim {axis}");
+    }
+    Ok(())
+}
+
 #[test]
 fn gradients_of_every_argument() {
     for (dims, axis) in [

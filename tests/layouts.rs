@@ -33,6 +33,41 @@ fn views_in_several_threads() {
     every_type!(check_shapes, &[&[260, 127], &[70, 3, 157]], 1);
 }
 
+/// Of rows that lie side by side several are taken at a time: more and fewer than are, of more and fewer elements.
+#[test]
+fn transposed() {
+    fn check<T: Element>(backend: &dyn Backend, f: Function) {
+        for dims in [
+            [1, 300, 131],
+            [3, 70, 257],
+            [2, 5, 1000],
+            [9, 4, 400],
+            [1, 4099, 5],
+            [2, 33, 384],
+        ] {
+            let views = |seed| -> [View; 3] {
+                let t = tensor::<T>(&dims, seed, backend.device());
+                let stored = t.transpose(1, 2).unwrap().force_contiguous().unwrap();
+                let embedded = embed(&stored).unwrap().transpose(1, 2).unwrap();
+                [
+                    ("contiguous".into(), t),
+                    ("transposed".into(), stored.transpose(1, 2).unwrap()),
+                    ("transposed, embedded".into(), embedded),
+                ]
+            };
+            let (x, g) = (views(1), views(2));
+            match f.order {
+                0 => x.iter().for_each(|x| check_view::<T>(backend, f, x, None)),
+                _ => {
+                    let pairs = x.iter().flat_map(|x| g.iter().map(move |g| (x, g)));
+                    pairs.for_each(|(x, g)| check_view::<T>(backend, f, x, Some(g)));
+                }
+            }
+        }
+    }
+    every_type!(check);
+}
+
 #[test]
 fn every_pair_of_views() {
     let mish = |order| Function {

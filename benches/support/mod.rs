@@ -9,6 +9,7 @@ pub mod ceiling;
 pub mod copy;
 pub mod machine;
 pub mod memory;
+pub mod page;
 pub mod plan;
 pub mod python;
 pub mod race;

@@ -21,7 +21,6 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use parameters::Parameters;
 use std::borrow::Cow;
-use std::mem::MaybeUninit;
 
 /// Elements of x and g that are gathered at a time, where they do not lie side by side.
 const BLOCK: usize = 1024;
@@ -207,17 +206,16 @@ fn elementwise<T: Float, F: Family, const CHAINED: bool>(
     parameters: &Parameters<T::Compute>,
     len: usize,
 ) -> Result<Vec<T>> {
-    output::collect(op, len, None, |isa, range, out| {
-        let kernel = |at: usize, x: &[T], g: Option<&[T]>, out: &mut [MaybeUninit<T>]| {
-            let u = parameters.from::<CHAINED>(at);
-            match g {
-                Some(g) => T::run(isa, f, x, u, g, out),
-                None => T::run(isa, f, x, u, One, out),
-            }
-        };
-        match g {
-            Some(g) => walk::binary([x, g], range, out, |at, x, g, out| kernel(at, x, Some(g), out)),
-            None => walk::unary(x, range, out, |at, x, out| kernel(at, x, None, out)),
-        }
-    })
+    match g {
+        Some(g) => output::collect(op, len, walk::units([x, g], len), |isa, range, out| {
+            walk::runs([x, g], range, out, |at, [x, g], out| {
+                T::run(isa, f, x, parameters.from::<CHAINED>(at), g, out)
+            })
+        }),
+        None => output::collect(op, len, walk::units([x], len), |isa, range, out| {
+            walk::runs([x], range, out, |at, [x], out| {
+                T::run(isa, f, x, parameters.from::<CHAINED>(at), One, out)
+            })
+        }),
+    }
 }

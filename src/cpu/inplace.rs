@@ -6,7 +6,7 @@ use super::placement::to_first_vector;
 use super::slice::Kernel;
 use super::table::Evaluation;
 use super::walk::{for_runs, DIRECT_MIN};
-use super::{parallel_min, unsupported, Isa};
+use super::{parallel_min, unsupported, Isa, UNIT};
 use crate::activation::Activation;
 use crate::extent::{element_count, within};
 use crate::family::{with_family, Family};
@@ -105,6 +105,6 @@ fn overwrite<T: Kernel, F: Family>(
         true => to_first_vector::<T>(isa, None, unsafe { base.get().add(layout.start_offset()) }.cast()),
         false => 0,
     };
-    for_ranges(len, shift, run);
+    for_ranges(len, UNIT, shift, run);
     Ok(())
 }

@@ -11,14 +11,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 use std::thread;
 
+/// How the elements of an output are divided.
+#[derive(Clone, Copy)]
+pub(super) enum Units<T> {
+    /// So that units begin where vectors should: see [`to_first_vector`]. With the place of what the output is computed from, if that
+    /// lies side by side.
+    Vectors(Option<*const T>),
+    /// In so many.
+    Rows(usize),
+}
+
 /// A `Vec` of `len` elements, of which `fill` writes every range it is given, all of it.
 ///
-/// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store. Ranges begin where
-/// vectors should: see [`to_first_vector`].
+/// Which thread gets which range has no influence on the values: `fill` sees positions only, and how to store. A range is a unit,
+/// or everything, if that is little.
 pub(super) fn collect<T: Copy + Send>(
     op: &'static str,
     len: usize,
-    x: Option<*const T>,
+    units: Units<T>,
     fill: impl Fn(Isa, Range<usize>, &mut [MaybeUninit<T>]) + Sync,
 ) -> Result<Vec<T>> {
     let mut out = pages::allocate(op, len)?;
@@ -28,7 +38,11 @@ pub(super) fn collect<T: Copy + Send>(
         fill(isa, 0..len, whole);
     } else {
         let base = SendPtr::new(whole.as_mut_ptr());
-        for_ranges(len, to_first_vector(isa, x, base.get()), |range| {
+        let (unit, shift) = match units {
+            Units::Vectors(x) => (UNIT, to_first_vector(isa, x, base.get())),
+            Units::Rows(unit) => (unit, 0),
+        };
+        for_ranges(len, unit, shift, |range| {
             // SAFETY: `range` lies within the allocation, and no two calls get the same unit.
             let part = unsafe { std::slice::from_raw_parts_mut(base.get().add(range.start), range.len()) };
             fill(isa, range, part);
@@ -94,12 +108,12 @@ fn for_units(units: usize, each: impl Fn(usize) + Sync) {
     });
 }
 
-/// Calls `each` once for every unit of `len` elements; those after the first begin `shift` elements late. `len` is a unit at
-/// least.
-pub(super) fn for_ranges(len: usize, shift: usize, each: impl Fn(Range<usize>) + Sync) {
-    for_units((len - shift).div_ceil(UNIT), |unit| {
-        let start = if unit == 0 { 0 } else { unit * UNIT + shift };
-        each(start..len.min((unit + 1) * UNIT + shift))
+/// Calls `each` once for every unit of `unit` elements, of `len`; those after the first begin `shift` elements late, which is less
+/// than `len`.
+pub(super) fn for_ranges(len: usize, unit: usize, shift: usize, each: impl Fn(Range<usize>) + Sync) {
+    for_units((len - shift).div_ceil(unit), |i| {
+        let start = if i == 0 { 0 } else { i * unit + shift };
+        each(start..len.min((i + 1) * unit + shift))
     });
 }
 

@@ -1,6 +1,7 @@
 //! From any layout to contiguous runs: the kernels only ever see slices.
 
-use super::output;
+use super::output::{self, Units};
+use super::transposed::{tiles, Transposed};
 use crate::extent::{side_by_side, within};
 use crate::plan::Collapsed;
 use candle_core::{Layout, Result};
@@ -15,10 +16,10 @@ const BLOCK: usize = 512;
 
 /// One operand, whose elements are taken by their position.
 pub(super) struct Source<'a, T> {
-    values: &'a [T],
+    pub(super) values: &'a [T],
     /// Where elements are among the values; none where the values are the elements, as small tensors wait for the
     /// memory that it takes.
-    shape: Option<Collapsed<1>>,
+    pub(super) shape: Option<Collapsed<1>>,
 }
 
 impl<'a, T: Copy> Source<'a, T> {
@@ -74,6 +75,11 @@ impl<'a, T: Copy> Source<'a, T> {
         unsafe { std::slice::from_raw_parts(block.as_ptr().cast(), n) }
     }
 
+    /// Whether the elements of a row lie apart, and rows side by side.
+    pub(super) fn transposed(&self) -> Option<Transposed> {
+        self.shape.as_ref().and_then(Transposed::of::<T>)
+    }
+
     /// All elements: where they lie, or gathered.
     pub(super) fn values(&self, op: &'static str) -> Result<Cow<'a, [T]>>
     where
@@ -83,8 +89,8 @@ impl<'a, T: Copy> Source<'a, T> {
             return Ok(Cow::Borrowed(self.values));
         };
         let n = shape.dims.iter().product();
-        let gathered = output::collect(op, n, None, |_, range, out| {
-            unary(self, range, out, |_, values, out| {
+        let gathered = output::collect(op, n, units([self], n), |_, range, out| {
+            runs([self], range, out, |_, [values], out| {
                 for (to, value) in out.iter_mut().zip(values) {
                     to.write(*value);
                 }
@@ -94,36 +100,35 @@ impl<'a, T: Copy> Source<'a, T> {
     }
 }
 
-/// Calls `kernel` with positions and slices of input and output that together cover positions `range` of the output.
-pub(super) fn unary<T: Copy>(
-    x: &Source<T>,
-    range: Range<usize>,
-    out: &mut [MaybeUninit<T>],
-    kernel: impl Fn(usize, &[T], &mut [MaybeUninit<T>]),
-) {
-    let mut block = [MaybeUninit::uninit(); BLOCK];
-    let mut at = range.start;
-    while at < range.end {
-        let n = step(x.direct(at), range.end - at);
-        kernel(at, x.run(at, n, &mut block), &mut out[at - range.start..][..n]);
-        at += n;
+/// How the output of an op on these operands is to be divided, so that [`runs`] gets whole rows of what is transposed.
+pub(super) fn units<T: Copy, const N: usize>(sources: [&Source<T>; N], len: usize) -> Units<T> {
+    match sources.iter().find_map(|source| source.transposed()) {
+        Some(rows) => Units::Rows(rows.unit::<T>(len)),
+        None => Units::Vectors(None),
     }
 }
 
-/// As [`unary`], for two operands.
-pub(super) fn binary<T: Copy>(
-    [x, g]: [&Source<T>; 2],
+/// Calls `kernel` with positions and slices of inputs and output that together cover positions `range` of the output, which has to
+/// be a unit of [`units`], or everything.
+pub(super) fn runs<T: Copy, const N: usize>(
+    sources: [&Source<T>; N],
     range: Range<usize>,
     out: &mut [MaybeUninit<T>],
-    kernel: impl Fn(usize, &[T], &[T], &mut [MaybeUninit<T>]),
+    kernel: impl Fn(usize, [&[T]; N], &mut [MaybeUninit<T>]),
 ) {
-    let mut blocks = [[MaybeUninit::uninit(); BLOCK]; 2];
-    let [x_block, g_block] = &mut blocks;
+    if let Some(rows) = sources.iter().find_map(|source| source.transposed()) {
+        return tiles(rows, sources, range, out, kernel);
+    }
+    let mut blocks = [[MaybeUninit::uninit(); BLOCK]; N];
     let mut at = range.start;
     while at < range.end {
-        let n = step(x.direct(at).min(g.direct(at)), range.end - at);
-        let (x, g) = (x.run(at, n, x_block), g.run(at, n, g_block));
-        kernel(at, x, g, &mut out[at - range.start..][..n]);
+        let direct = sources.iter().map(|source| source.direct(at)).min();
+        let n = step(direct.unwrap_or(0), range.end - at);
+        let mut values = [&[][..]; N];
+        for ((values, source), block) in values.iter_mut().zip(sources).zip(&mut blocks) {
+            *values = source.run(at, n, block);
+        }
+        kernel(at, values, &mut out[at - range.start..][..n]);
         at += n;
     }
 }
