@@ -50,10 +50,12 @@ fn views(side: usize, dtype: DType) -> Result<Vec<(&'static str, Tensor)>> {
     ])
 }
 
+type Call = fn(&Tensor) -> Result<Tensor>;
+
 fn race(view: &Tensor) -> Result<Vec<(&'static str, Time)>> {
     let contiguous = view.contiguous()?;
     let mut race = Race::default();
-    let calls: [(_, fn(&Tensor) -> Result<Tensor>, _); 4] = [
+    let calls: [(_, Call, _); 4] = [
         (OURS, mish, view),
         (CONTIGUOUS, mish, &contiguous),
         (COPIED, |x| mish(&x.contiguous()?), view),
