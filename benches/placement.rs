@@ -5,7 +5,7 @@
 //! ```
 //!
 //! x is a view that begins such that the output, which comes from where `malloc` has it, is at the distance that is wanted.
-//! g begins 16 bytes nearer to it. `docs/cpu-notes.md` has what this is about, in the section on outputs that trail their inputs.
+//! g begins 16 bytes nearer to it. `docs/memory-notes.md` has what this is about, in the section on outputs that trail their inputs.
 
 mod support;
 

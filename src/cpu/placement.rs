@@ -1,4 +1,4 @@
-//! Where an output begins relative to an input, and what follows from it. `docs/cpu-notes.md` has the figures, in the section on
+//! Where an output begins relative to an input, and what follows from it. `docs/memory-notes.md` has the figures, in the section on
 //! outputs that trail their inputs.
 
 use super::isa::{Access, Isa};

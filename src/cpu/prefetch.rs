@@ -1,4 +1,4 @@
-//! Operands that come from memory, asked for before they are used. How far before is measured: `docs/cpu-notes.md` has what other
+//! Operands that come from memory, asked for before they are used. How far before is measured: `docs/memory-notes.md` has what other
 //! distances do.
 
 #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@
 //! Element by element, each of a row is in a cache line of its own, of which the rows that follow need the rest; by then it may
 //! be gone, soonest where the distance is a power of two, as only a few places in a cache are for lines that far apart. So several
 //! rows are taken at a time: a tile, which reads whole lines, and of large tensors several of them on each page of memory.
-//! `docs/cpu-notes.md` has the figures.
+//! `docs/memory-notes.md` has the figures.
 
 use super::walk::{Source, DIRECT_MIN};
 use super::CACHE_LINE;
