@@ -15,7 +15,7 @@ use candle_core::{Device, Result, Tensor};
 use candle_mish::{mish, mish_affine, mish_bias, mish_inplace, softplus, softplus_bias, softplus_inplace};
 use support::copy::ParallelCopy;
 use support::plan::{size_name, MI};
-use support::race::{Race, Time};
+use support::race::{self, Race, Time};
 use support::report::number;
 use support::{memory, page};
 
@@ -65,10 +65,7 @@ struct Row {
 
 impl Row {
     fn seconds(&self, name: &str) -> Option<f64> {
-        self.times
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, time)| time.median)
+        race::seconds(&self.times, name)
     }
 
     fn is_large(&self, op: &str) -> bool {

@@ -15,7 +15,7 @@ use candle_mish::mish;
 use support::cases::normal;
 use support::memory;
 use support::page;
-use support::race::{Race, Time};
+use support::race::{self, Race, Time};
 use support::report::number;
 
 const OURS: &str = "view";
@@ -52,7 +52,7 @@ fn views(side: usize, dtype: DType) -> Result<Vec<(&'static str, Tensor)>> {
 
 type Call = fn(&Tensor) -> Result<Tensor>;
 
-fn race(view: &Tensor) -> Result<Vec<(&'static str, Time)>> {
+fn measure(view: &Tensor) -> Result<Vec<(&'static str, Time)>> {
     let contiguous = view.contiguous()?;
     let mut race = Race::default();
     let calls: [(_, Call, _); 4] = [
@@ -81,13 +81,8 @@ fn main() -> Result<()> {
     for dtype in [DType::F32, DType::BF16, DType::F64] {
         for side in SIDES {
             for (name, view) in views(side, dtype)? {
-                let times = race(&view)?;
-                let seconds = |of: &str| {
-                    times
-                        .iter()
-                        .find(|(name, _)| *name == of)
-                        .map(|(_, time)| time.median)
-                };
+                let times = measure(&view)?;
+                let seconds = |of| race::seconds(&times, of);
                 let over = |other| Some(seconds(OURS)? / seconds(other)?);
                 let melem = seconds(OURS).map(|seconds| (side * side) as f64 / seconds / 1e6);
                 let figures = [melem, over(CONTIGUOUS), over(COPIED), over(RELU)].map(number);

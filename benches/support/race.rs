@@ -23,6 +23,12 @@ pub struct Time {
     pub samples: usize,
 }
 
+/// The median of one of several contenders.
+pub fn seconds(times: &[(&str, Time)], name: &str) -> Option<f64> {
+    let (_, time) = times.iter().find(|(n, _)| *n == name)?;
+    Some(time.median)
+}
+
 /// Contenders that do the same work; the first is ours.
 #[derive(Default)]
 pub struct Race {

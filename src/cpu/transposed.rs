@@ -130,7 +130,7 @@ pub(super) fn tiles<T: Copy, const N: usize>(
     out: &mut [MaybeUninit<T>],
     kernel: impl Fn(usize, [&[T]; N], &mut [MaybeUninit<T>]),
 ) {
-    let is_tiled = sources.map(|source| source.transposed() == Some(shape));
+    let is_tiled = sources.map(|source| source.transposed == Some(shape));
     let Transposed { side, columns, .. } = shape;
     let (rows_max, width) = shape.tile::<T>();
     let mut blocks = [const { Tile([MaybeUninit::uninit(); SIDE * WIDTH]) }; N];

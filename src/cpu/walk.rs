@@ -20,6 +20,8 @@ pub(super) struct Source<'a, T> {
     /// Where elements are among the values; none where the values are the elements, as small tensors wait for the
     /// memory that it takes.
     pub(super) shape: Option<Collapsed<1>>,
+    /// Whether the elements of a row lie apart, and rows side by side.
+    pub(super) transposed: Option<Transposed>,
 }
 
 impl<'a, T: Copy> Source<'a, T> {
@@ -28,11 +30,19 @@ impl<'a, T: Copy> Source<'a, T> {
     pub(super) fn new(op: &'static str, values: &'a [T], layout: &Layout) -> Result<Self> {
         if let Some(direct) = side_by_side(layout, values.len()) {
             let values = &values[direct];
-            return Ok(Self { values, shape: None });
+            return Ok(Self {
+                values,
+                shape: None,
+                transposed: None,
+            });
         }
         within(op, layout, values.len())?;
-        let shape = Some(Collapsed::new(layout.dims(), [layout]));
-        Ok(Self { values, shape })
+        let shape = Collapsed::new(layout.dims(), [layout]);
+        Ok(Self {
+            values,
+            transposed: Transposed::of::<T>(&shape),
+            shape: Some(shape),
+        })
     }
 
     /// How many elements from position `start` on lie side by side.
@@ -75,11 +85,6 @@ impl<'a, T: Copy> Source<'a, T> {
         unsafe { std::slice::from_raw_parts(block.as_ptr().cast(), n) }
     }
 
-    /// Whether the elements of a row lie apart, and rows side by side.
-    pub(super) fn transposed(&self) -> Option<Transposed> {
-        self.shape.as_ref().and_then(Transposed::of::<T>)
-    }
-
     /// All elements: where they lie, or gathered.
     pub(super) fn values(&self, op: &'static str) -> Result<Cow<'a, [T]>>
     where
@@ -102,7 +107,7 @@ impl<'a, T: Copy> Source<'a, T> {
 
 /// How the output of an op on these operands is to be divided, so that [`runs`] gets whole rows of what is transposed.
 pub(super) fn units<T: Copy, const N: usize>(sources: [&Source<T>; N], len: usize) -> Units<T> {
-    match sources.iter().find_map(|source| source.transposed()) {
+    match sources.iter().find_map(|source| source.transposed) {
         Some(rows) => Units::Rows(rows.unit::<T>(len)),
         None => Units::Vectors(None),
     }
@@ -116,7 +121,7 @@ pub(super) fn runs<T: Copy, const N: usize>(
     out: &mut [MaybeUninit<T>],
     kernel: impl Fn(usize, [&[T]; N], &mut [MaybeUninit<T>]),
 ) {
-    if let Some(rows) = sources.iter().find_map(|source| source.transposed()) {
+    if let Some(rows) = sources.iter().find_map(|source| source.transposed) {
         return tiles(rows, sources, range, out, kernel);
     }
     let mut blocks = [[MaybeUninit::uninit(); BLOCK]; N];

@@ -32,7 +32,7 @@ pub(super) fn sums<T: Float, F: Family>(
     if len == 0 {
         return Ok(totals);
     }
-    let Units { row, unit } = Units::new(shape, len);
+    let (row, unit) = division(shape, len);
     let parts = output::map_units(row.div_ceil(unit), |i| {
         let columns = i * unit..row.min((i + 1) * unit);
         let mut part = Part::new(op, shape, &columns)?;
@@ -50,29 +50,20 @@ pub(super) fn sums<T: Float, F: Family>(
     Ok(totals)
 }
 
-/// How elements are divided: into units of so many side by side in each row.
-struct Units {
-    row: usize,
-    unit: usize,
-}
-
-impl Units {
-    fn new(shape: Shape, len: usize) -> Self {
-        let period = shape.period();
-        if shape.is_narrow() && period >= UNIT_MIN {
-            // Columns: no more partial sums than there are elements in a period, however many units there are.
-            let unit = period.div_ceil(UNITS_MAX).next_multiple_of(BLOCK);
-            return Self { row: period, unit };
-        }
-        // One row: whole periods of a table, whole runs of a channel.
-        let (step, least) = match shape.is_narrow() {
-            true => (period, PERIODS_MIN),
-            false => (shape.inner, 1),
-        };
-        let steps = len.div_ceil(UNITS_MAX).max(UNIT_MIN).div_ceil(step).max(least);
-        let unit = step * steps;
-        Self { row: len, unit }
+/// How elements are divided: the length of a row, and how many side by side in each row make a unit.
+fn division(shape: Shape, len: usize) -> (usize, usize) {
+    let period = shape.period();
+    if shape.is_narrow() && period >= UNIT_MIN {
+        // Columns: no more partial sums than there are elements in a period, however many units there are.
+        return (period, period.div_ceil(UNITS_MAX).next_multiple_of(BLOCK));
     }
+    // One row: whole periods of a table, whole runs of a channel.
+    let (step, least) = match shape.is_narrow() {
+        true => (period, PERIODS_MIN),
+        false => (shape.inner, 1),
+    };
+    let steps = len.div_ceil(UNITS_MAX).max(UNIT_MIN).div_ceil(step).max(least);
+    (len, step * steps)
 }
 
 /// Calls `each` with the position, the values of x and those of g·f′(u) of block after block.
